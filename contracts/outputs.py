@@ -1,0 +1,33 @@
+"""Names of the stacks' outputs, and what the gpu stack's outputs mean."""
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+SLOTS = "slots"
+INSTANCES = "instances"
+COST_PER_HOUR = "costPerHour"
+OWNER = "owner"
+PROGRAM = "program"
+HEALTH_PATH = "healthPath"
+
+GPU_OUTPUTS = (SLOTS, INSTANCES, COST_PER_HOUR, OWNER, PROGRAM, HEALTH_PATH)
+
+
+class InstanceOutput(BaseModel):
+    """One machine of the fleet as the gpu stack records it."""
+
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, alias_generator=to_camel, serialize_by_alias=True
+    )
+
+    slot: str
+    contract: int = Field(description="Vast.ai's id of the rental.")
+    machine: int | None = Field(default=None, description="Vast.ai's id of the physical machine.")
+    host: int | None = Field(default=None, description="Vast.ai's id of the machine's owner.")
+    gpu: str
+    gpu_count: int
+    cost_per_hour: float = Field(description="$/h with storage, as agreed at the last reading.")
+    endpoint: str
+    status: str = Field(description="What the last refresh or create saw.")
+    image: str
+    revision: int = 0

@@ -1,0 +1,53 @@
+"""How settings documents are read: strictly, and with every error at once."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+
+from contracts.errors import SettingsError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """A frozen document that refuses keys it does not know; keys are camelCase as in Pulumi."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        validate_by_name=False,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
+
+
+def parse(model: type[M], document: object, *, where: str, key: str) -> M:
+    """`document` as a `model`; a SettingsError names every wrong key by its path below `key`."""
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise SettingsError(f"{where} is not valid:\n" + _lines(error, key)) from None
+
+
+def _lines(error: ValidationError, key: str) -> str:
+    return "\n".join(f"  {_path(key, e['loc'])}: {_message(e)}" for e in error.errors())
+
+
+def _path(key: str, loc: tuple[int | str, ...]) -> str:
+    # Pydantic names the branch of a union in the path; a person has no such key.
+    parts = [str(part) for part in loc if part not in {"int", "literal['auto']", "constrained-int"}]
+    return ".".join([key, *parts])
+
+
+def _message(error: Mapping[str, object]) -> str:
+    if error["type"] == "extra_forbidden":
+        return "is not a setting"
+    if error["type"] == "missing":
+        return "is required"
+    text = str(error["msg"]).removeprefix("Value error, ")
+    shown = error.get("input")
+    simple = isinstance(shown, str | int | float | bool | None)
+    return f"{text}, got {shown!r}" if simple and ", got " not in text else text

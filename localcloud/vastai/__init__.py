@@ -1,0 +1,1 @@
+"""A Vast.ai emulator: offers, rentals, bills, faults, and machines that answer as Ollama does."""

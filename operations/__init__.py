@@ -1,0 +1,1 @@
+"""Running stacks from services: the only importer of the Automation API."""

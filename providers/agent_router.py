@@ -1,0 +1,83 @@
+"""agent-router's provider registry: who serves inference.
+
+`POST /api/providers` is the platform plan's; `GET /api/providers` and
+`DELETE /api/providers?endpoint=<url>` are our contract with the router (docs/router.md).
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import httpx
+
+from contracts.errors import AgentDockerError
+
+_PATH = "/api/providers"
+# A destroy must not wait for a router that is down: the machine costs money meanwhile.
+_QUIET_SECONDS = 2.0
+
+
+class RouterError(AgentDockerError):
+    """The router could not be reached, or refused."""
+
+    exit_code = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """What the router is told about one machine; `cost_per_hour` in $."""
+
+    endpoint: str
+    models: Sequence[str]
+    gpu_type: str
+    cost_per_hour: float
+    type: str = "ollama"
+
+
+def register(router: str, registration: Registration, *, timeout: float = 10.0) -> None:
+    """Add or refresh a provider; RouterError when the router did not take it."""
+    _call("POST", router, timeout, body=asdict(registration))
+
+
+def deregister(router: str, endpoint: str, *, timeout: float = 10.0) -> None:
+    """Take a provider out; one that the router does not know is out already."""
+    _call("DELETE", router, timeout, params={"endpoint": endpoint}, missing_is_fine=True)
+
+
+def deregister_quietly(router: str, endpoint: str) -> bool:
+    """One attempt of 2 s that never raises; whether the router confirmed it."""
+    try:
+        deregister(router, endpoint, timeout=_QUIET_SECONDS)
+    except RouterError:
+        return False
+    return True
+
+
+def providers(router: str, *, timeout: float = 10.0) -> list[dict[str, Any]]:
+    """What the router serves from now, as it reports it."""
+    answer = _call("GET", router, timeout).json()
+    rows = answer.get("providers") if isinstance(answer, dict) else answer
+    if not isinstance(rows, list):
+        raise RouterError(f"agent-router at {router} answered no list of providers")
+    return rows
+
+
+def _call(
+    method: str,
+    router: str,
+    timeout: float,
+    *,
+    body: dict[str, Any] | None = None,
+    params: dict[str, str] | None = None,
+    missing_is_fine: bool = False,
+) -> httpx.Response:
+    url = router.rstrip("/") + _PATH
+    try:
+        with httpx.Client(timeout=timeout, trust_env=False) as http:
+            response = http.request(method, url, json=body, params=params)
+    except httpx.HTTPError as error:
+        raise RouterError(f"agent-router at {router} does not answer: {error}") from None
+    gone = missing_is_fine and response.status_code == httpx.codes.NOT_FOUND
+    if not response.is_success and not gone:
+        raise RouterError(f"agent-router at {router} answered {method} {response.status_code}")
+    return response

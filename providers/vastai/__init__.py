@@ -1,0 +1,1 @@
+"""The Vast.ai provider; importing this package loads nothing."""

@@ -1,0 +1,129 @@
+"""Keeping the pace that Vast.ai asks for, across all processes that use one account.
+
+Vast.ai refuses calls that follow each other faster than a threshold per endpoint, and a refused
+create is punished on top. Every process of an update (the shards) and every update on this
+machine shares one file of last calls a account.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from filelock import FileLock
+
+# Seconds between two calls, per endpoint: the thresholds of Vast.ai's API reference (Aug 2026).
+VAST_INTERVALS: Mapping[str, float] = {
+    "search": 2.0,
+    "create": 4.5,
+    "list": 1.0,
+    "show": 2.0,
+    "manage": 1.0,
+    "destroy": 3.0,
+    "recycle": 1.0,
+    "bid": 5.5,
+    "update_template": 2.0,
+    "logs": 1.0,
+    "user": 1.0,
+}
+RUN_DIR_VARIABLE = "AGENT_DOCKER_RUN_DIR"
+# Vast.ai measures on arrival, we on departure; without a margin jitter gets calls refused.
+_MARGIN = 1.04
+
+
+class Pace(Protocol):
+    """Whose turn it is."""
+
+    def turn(self, endpoint: str) -> float:
+        """Wait until `endpoint` may be called; the seconds waited."""
+        ...
+
+    def hold(self, endpoint: str, seconds: float) -> None:
+        """Let nobody call `endpoint` for `seconds`: it was refused."""
+        ...
+
+
+class NoPace:
+    """Every turn comes at once: for a loopback address without limits."""
+
+    def turn(self, endpoint: str) -> float:  # noqa: ARG002 - the protocol's shape
+        """Never waits."""
+        return 0.0
+
+    def hold(self, endpoint: str, seconds: float) -> None:
+        """Nothing to hold."""
+
+
+class SharedPace:
+    """Turns shared through a file below `folder`; the account's key names it only by digest."""
+
+    def __init__(
+        self,
+        account: str,
+        *,
+        folder: Path | None = None,
+        intervals: Mapping[str, float] = VAST_INTERVALS,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        digest = hashlib.sha256(account.encode()).hexdigest()[:16]
+        self._file = (folder or shared_folder()) / f"pace-{digest}.json"
+        self._lock = FileLock(f"{self._file}.lock")
+        self._intervals = intervals
+        self._clock = clock
+        self._sleep = sleep
+
+    def turn(self, endpoint: str) -> float:
+        """Wait until `endpoint` may be called and take the turn; the seconds waited."""
+        waited = 0.0
+        while (wait := self._take(endpoint)) > 0:
+            self._sleep(wait)
+            waited += wait
+        return waited
+
+    def hold(self, endpoint: str, seconds: float) -> None:
+        """Let nobody call `endpoint` for `seconds`."""
+        with self._lock:
+            free = self._read()
+            until = self._clock() + seconds
+            self._write(free | {endpoint: max(until, free.get(endpoint, 0.0))})
+
+    def _take(self, endpoint: str) -> float:
+        """0 when the turn is taken, else the seconds until it may come."""
+        with self._lock:
+            free, now = self._read(), self._clock()
+            interval = self._intervals.get(endpoint, 1.0) * _MARGIN
+            wait = free.get(endpoint, 0.0) - now
+            # A time far ahead was written by a clock that was set back since: it binds nobody.
+            if 0 < wait <= max(interval, 120.0):
+                return wait
+            self._write(free | {endpoint: now + interval})
+            return 0.0
+
+    def _read(self) -> dict[str, float]:
+        try:
+            return {str(k): float(v) for k, v in json.loads(self._file.read_text()).items()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            return {}
+
+    def _write(self, free: Mapping[str, float]) -> None:
+        self._file.write_text(json.dumps(free))
+
+
+def shared_folder() -> Path:
+    """A private folder that all processes of this user share; made when absent.
+
+    `AGENT_DOCKER_RUN_DIR` names another one, e.g. a service's volume.
+    """
+    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    named = os.environ.get(RUN_DIR_VARIABLE)
+    folder = Path(named) if named else Path(base) / f"agent-docker-{os.getuid()}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    owner = folder.stat()
+    if owner.st_uid != os.getuid() or owner.st_mode & 0o077:
+        raise PermissionError(f"{folder} must belong to this user alone (mode 0700)")
+    return folder

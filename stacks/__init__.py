@@ -1,0 +1,1 @@
+"""Settings in, components wired, outputs out: one module per layer."""

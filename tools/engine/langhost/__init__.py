@@ -1,0 +1,1 @@
+"""The language host: answers the engine, starts programs and policy packs; no import of ours."""
