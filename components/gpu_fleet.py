@@ -6,14 +6,12 @@ from typing import Any
 
 import pulumi
 
-from components.start_script import ENTRYPOINT, start_args
+from components.start_script import ENTRYPOINT, MODELS_VARIABLE, start_args
 from contracts.fleet import FleetSettings, render_endpoint
 from contracts.labels import Label
 from contracts.outputs import InstanceOutput
 from contracts.slots import Slot
 from providers.vastai.instance import Instance, InstanceArgs
-
-MODELS_VARIABLE = "AGENT_DOCKER_MODELS"
 
 
 @dataclass(frozen=True, kw_only=True)

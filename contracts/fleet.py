@@ -13,8 +13,18 @@ Price = Annotated[float, Field(gt=0, le=128)]
 AUTO = "auto"
 # What a slot's start script or the provider fills in; a setting would put a secret into state.
 _RESERVED_ENV = frozenset(
-    {"TAILSCALE_AUTH_KEY", "VASTAI_API_KEY", "VAST_API_KEY", "CONTAINER_ID", "AGENT_DOCKER_SLOT"}
+    {
+        "AGENT_DOCKER_MODELS",
+        "AGENT_DOCKER_SLOT",
+        "CONTAINER_ID",
+        "TAILSCALE_AUTH_KEY",
+        "VASTAI_API_KEY",
+        "VAST_API_KEY",
+        "VAST_CONTAINERLABEL",
+    }
 )
+# Vast.ai takes docker flags as names; whatever is no plain variable could be one.
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IMAGE = re.compile(r"^[^\s:@]+(:\d+/[^\s:@]+)?(:(?P<tag>[\w.-]+))?(@sha256:[0-9a-f]{64})?$")
 
 
@@ -117,7 +127,7 @@ class FleetSettings(Strict):
     @field_validator("image")
     @classmethod
     def _image_names_a_version(cls, image: str) -> str:
-        match = _IMAGE.match(image)
+        match = _IMAGE.fullmatch(image)
         if not match or ("@" not in image and match["tag"] in {None, "latest"}):
             raise ValueError(f"must name a version such as `name:1.2`, got {image!r}")
         return image
@@ -127,11 +137,12 @@ class FleetSettings(Strict):
     def _env_holds_no_secret(cls, env: dict[str, str]) -> dict[str, str]:
         for name in env:
             if name in _RESERVED_ENV:
+                raise ValueError(f"{name} is filled in when renting, never a setting")
+            if not _ENV_NAME.fullmatch(name):
                 raise ValueError(
-                    f"{name} is read from the environment when renting, never a setting"
+                    f"{name!r} is no variable's name; docker flags are not taken, "
+                    "only the tailnet opens ports"
                 )
-            if name.startswith("-"):
-                raise ValueError(f"{name!r} would be a docker flag; only the tailnet opens ports")
         return env
 
     @field_validator("endpoint")
@@ -139,7 +150,7 @@ class FleetSettings(Strict):
     def _endpoint_is_a_template(cls, endpoint: str) -> str:
         try:
             render_endpoint(endpoint, slot="gpu-0000", contract=1, tailnet="t", port=1)
-        except (KeyError, IndexError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise ValueError(f"must be a template of the known fields, got {endpoint!r}") from error
         return endpoint
 

@@ -40,8 +40,9 @@ class Label:
         if len(parts) != 4 or parts[0] != _PREFIX:  # noqa: PLR2004 - prefix, owner, stack, slot
             return None
         _, owner, stack, slot = parts
-        sound = re.match(OWNER_PATTERN, owner) and _STACK.match(stack)
-        if not sound or not re.match(SLOT_PATTERN, slot):
+        # `$` alone would let a line break pass at the end of a part.
+        sound = re.fullmatch(OWNER_PATTERN, owner) and _STACK.fullmatch(stack)
+        if not sound or not re.fullmatch(SLOT_PATTERN, slot):
             return None
         return cls(owner=owner, stack=stack, slot=slot)
 

@@ -121,7 +121,9 @@ def plan(
                 f"{len(explicit.slots)} slots are asked for, fleet.max is {fleet.max}",
                 hint="name fewer slots, or raise fleet.max",
             )
-        return explicit
+        # A count that fell would give the names of dead slots out again.
+        issued = max(explicit.issued, last.issued if last else 0)
+        return explicit.model_copy(update={"issued": issued})
     current = last or SlotSet()
     kept = len(current.slots) if last else fleet.min
     desired = kept if fleet.desired == AUTO else int(fleet.desired)

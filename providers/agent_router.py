@@ -55,7 +55,10 @@ def deregister_quietly(router: str, endpoint: str) -> bool:
 
 def providers(router: str, *, timeout: float = 10.0) -> list[dict[str, Any]]:
     """What the router serves from now, as it reports it."""
-    answer = _call("GET", router, timeout).json()
+    try:
+        answer = _call("GET", router, timeout).json()
+    except ValueError:
+        answer = None
     rows = answer.get("providers") if isinstance(answer, dict) else answer
     if not isinstance(rows, list):
         raise RouterError(f"agent-router at {router} answered no list of providers")
@@ -75,7 +78,7 @@ def _call(
     try:
         with httpx.Client(timeout=timeout, trust_env=False) as http:
             response = http.request(method, url, json=body, params=params)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise RouterError(f"agent-router at {router} does not answer: {error}") from None
     gone = missing_is_fine and response.status_code == httpx.codes.NOT_FOUND
     if not response.is_success and not gone:

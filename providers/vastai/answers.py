@@ -4,7 +4,8 @@ Bodies come as JSON in several shapes or as plain text, and a code may stand in 
 `msg`; a 404 may be a revoked key and a 200 may say `success: false`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from math import isfinite
 from typing import Any
 
 import httpx
@@ -29,38 +30,40 @@ _KEY_HINT = "check VASTAI_API_KEY and its scopes (instance_read, instance_write,
 _TEXT_LIMIT = 300
 # Only a change leaves a doubt behind: what was read can be read again.
 _READS = frozenset({"search", "list", "show", "user"})
+# Timed out, in conflict, too early: none of them says that nothing was done.
+_UNCLEAR = frozenset({408, 409, 425})
 
 
-def check(answer: Mapping[str, Any], endpoint: str, key: str) -> None:
+def check(answer: Mapping[str, Any], endpoint: str, secrets: Iterable[str]) -> None:
     """Raise for a 2xx answer that carries `success: false`."""
     if answer.get("success") is False:
-        raise _by_code(_text(answer, key), endpoint) or Rejected(
-            f"Vast.ai refused {endpoint}: {_text(answer, key)}"
-        )
+        text = _text(answer, secrets)
+        raise _by_code(text, endpoint) or Rejected(f"Vast.ai refused {endpoint}: {text}")
 
 
-def failure(response: httpx.Response, endpoint: str, key: str) -> VastError:
-    """The error for an answer that is not a success. `key` is blotted out of the text."""
-    status, text = response.status_code, _body_text(response, key)
+def failure(response: httpx.Response, endpoint: str, secrets: Iterable[str]) -> VastError:
+    """The error for an answer that is not a success. `secrets` are blotted out of its text."""
+    body = _object(response)
+    status, text = response.status_code, _body_text(response, body, secrets)
     said = f"{endpoint} answered {status}: {text}"
     if status == httpx.codes.TOO_MANY_REQUESTS:
-        return _too_many(response, said, text)
-    if status in {401, 403} or _is_auth(text):
-        return AuthFailed(f"Vast.ai does not accept the key: {said}", hint=_KEY_HINT)
-    known = _by_code(text, endpoint)
-    if known is not None:
-        return known
-    if status >= 500:  # noqa: PLR2004 - the class of server errors
-        # A gateway's error says nothing about what stands behind it.
+        return _too_many(response.headers.get("retry-after"), body, said)
+    # A gateway's error says nothing about what stands behind it, whatever its text holds.
+    if status >= 500 or status in _UNCLEAR:  # noqa: PLR2004 - the class of server errors
         kind = Unavailable if endpoint in _READS else Ambiguous
         return kind(f"Vast.ai failed: {said}")
-    if status == httpx.codes.REQUEST_TIMEOUT:
-        return Ambiguous(f"Vast.ai timed out: {said}")
-    return Rejected(f"Vast.ai refused: {said}")
+    if status in {401, 403}:
+        return AuthFailed(f"Vast.ai does not accept the key: {said}", hint=_KEY_HINT)
+    return _by_code(text, endpoint) or Rejected(f"Vast.ai refused: {said}")
 
 
 def _by_code(text: str, endpoint: str) -> VastError | None:
-    if any(code in text for code in _GONE_OFFER):
+    if _is_auth(text):
+        return AuthFailed(f"Vast.ai does not accept the key: {endpoint}: {text}", hint=_KEY_HINT)
+    # A bid is within our bounds, so a wrong one is below a minimum that rose since the search.
+    if any(code in text for code in _GONE_OFFER) or (
+        endpoint == "create" and "invalid_price" in text
+    ):
         return NoSuchOffer(f"the offer is gone: {text}")
     if any(code in text for code in _GONE):
         return NotFound(f"{endpoint}: {text}")
@@ -71,18 +74,23 @@ def _by_code(text: str, endpoint: str) -> VastError | None:
     return None
 
 
-def _too_many(response: httpx.Response, said: str, text: str) -> RateLimited:
-    try:
-        after = float(response.headers.get("retry-after", ""))
-    except ValueError:
-        after = None
-    if "search_quota_exceeded" in text:
+def _too_many(header: str | None, body: Mapping[str, Any], said: str) -> RateLimited:
+    if "search_quota_exceeded" in said:
         return QuotaExceeded(
             f"Vast.ai's daily search quota is used up: {said}",
             hint="it resets at 00:00 UTC",
             retry_after=24 * 3600.0,
         )
+    after = _seconds(header) or _seconds(body.get("retry_after"))
     return RateLimited(f"Vast.ai asks to slow down: {said}", retry_after=after)
+
+
+def _seconds(told: object) -> float | None:
+    try:
+        seconds = float(str(told))
+    except ValueError:
+        return None
+    return seconds if isfinite(seconds) and seconds > 0 else None
 
 
 def _is_auth(text: str) -> bool:
@@ -90,20 +98,26 @@ def _is_auth(text: str) -> bool:
     return "auth_error" in lower or "invalid user key" in lower or "session expired" in lower
 
 
-def _body_text(response: httpx.Response, key: str) -> str:
+def _object(response: httpx.Response) -> Mapping[str, Any]:
     try:
         body = response.json()
     except ValueError:
-        body = None
-    if isinstance(body, dict):
-        return _text(body, key)
-    return _blot(response.text.strip() or response.reason_phrase, key)
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
-def _text(body: Mapping[str, Any], key: str) -> str:
+def _body_text(response: httpx.Response, body: Mapping[str, Any], secrets: Iterable[str]) -> str:
+    if body:
+        return _text(body, secrets)
+    return _blot(response.text.strip() or response.reason_phrase, secrets)
+
+
+def _text(body: Mapping[str, Any], secrets: Iterable[str]) -> str:
     parts = [str(body[name]) for name in ("error", "msg", "message", "detail") if body.get(name)]
-    return _blot(" ".join(dict.fromkeys(parts)) or "no reason given", key)
+    return _blot(" ".join(dict.fromkeys(parts)) or "no reason given", secrets)
 
 
-def _blot(text: str, key: str) -> str:
-    return " ".join(text.replace(key, "***").split())[:_TEXT_LIMIT]
+def _blot(text: str, secrets: Iterable[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return " ".join(text.split())[:_TEXT_LIMIT]

@@ -15,8 +15,22 @@ from pydantic import ValidationError
 
 from providers.vastai.answers import check, failure
 from providers.vastai.credentials import Credentials
-from providers.vastai.errors import Ambiguous, NotFound, RateLimited, Unavailable, VastError
-from providers.vastai.models import Instance, Offer, Record, Rental, User
+from providers.vastai.errors import (
+    Ambiguous,
+    NotFound,
+    QuotaExceeded,
+    RateLimited,
+    Unavailable,
+    VastError,
+)
+from providers.vastai.models import (
+    SECRET_VARIABLES,
+    Instance,
+    Offer,
+    Record,
+    Rental,
+    User,
+)
 from providers.vastai.pacing import NoPace, Pace, SharedPace
 
 R = TypeVar("R", bound=Record)
@@ -72,9 +86,14 @@ class VastClient:
     # Reading.
 
     def search(self, query: Mapping[str, Any]) -> list[Offer]:
-        """Offers that match a flat query of the API (`{"num_gpus": {"eq": 1}, ...}`)."""
+        """Offers that match a flat query of the API (`{"num_gpus": {"eq": 1}, ...}`).
+
+        One host's malformed offer is left out; it must not hide the others.
+        """
         answer = self._read("POST", "/api/v0/bundles/", "search", dict(query))
-        return _records(Offer, answer.get("offers"), "search")
+        rows = answer.get("offers")
+        sound = [row for row in rows if _is_sound(Offer, row)] if isinstance(rows, list) else []
+        return _records(Offer, sound or rows, "search")
 
     def instances(self, *, label: str | None = None) -> list[Instance]:
         """Every live rental of the account, or those that carry exactly `label`.
@@ -82,18 +101,24 @@ class VastClient:
         Raises rather than returning part of the truth: an unreadable list is never "none".
         """
         filters = {"label": {"eq": label}} if label is not None else {}
-        return [item for page in self._pages(filters) for item in page]
+        found = [item for page in self._pages(filters) for item in page]
+        # Looked at here too: what shares our label may be destroyed as a surplus.
+        return [item for item in found if label is None or item.label == label]
 
     def _pages(self, filters: Mapping[str, Any]) -> Iterator[list[Instance]]:
         order = json.dumps([{"col": "id", "dir": "asc"}])
         params = {"select_filters": json.dumps(filters), "order_by": order, "limit": str(_PAGE)}
+        seen: set[str] = set()
         while True:
             answer = self._read("GET", "/api/v1/instances/", "list", params=params)
             yield _records(Instance, answer.get("instances"), "list")
-            token = answer.get("next_token")
+            token = str(answer.get("next_token") or "")
             if not token:
                 return
-            params = params | {"after_token": str(token)}
+            if token in seen:
+                raise Unavailable("Vast.ai's list of instances does not end: a page came twice")
+            seen.add(token)
+            params = params | {"after_token": token}
 
     def instance(self, contract: int) -> Instance:
         """One rental; NotFound only when the answer proves that it is gone."""
@@ -120,13 +145,20 @@ class VastClient:
         path = f"/api/v0/instances/request_logs/{contract}/"
         answer = self._change("PUT", path, "logs", {"tail": str(tail)})
         url = str(answer.get("result_url") or "")
-        for _ in range(_LOG_POLLS):
+        try:
+            link = self._http.build_request("GET", url, timeout=10.0)
             # A signed link elsewhere: the key must not travel there.
-            with httpx.Client(timeout=10.0, trust_env=False) as bare:
-                got = bare.get(url)
-            if got.status_code == httpx.codes.OK.value:
-                return got.text
-            self._sleep(_LOG_POLL_SECONDS)
+            del link.headers["Authorization"]
+            for _ in range(_LOG_POLLS if url else 0):
+                got = self._http.send(link)
+                if got.status_code == httpx.codes.OK.value:
+                    return got.text
+                self._sleep(_LOG_POLL_SECONDS)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            kind = type(error).__name__
+            raise Unavailable(
+                f"the logs of instance {contract} cannot be fetched: {kind}"
+            ) from None
         raise Unavailable(f"the logs of instance {contract} were not ready in time")
 
     # Changing; each call is sent once.
@@ -143,7 +175,7 @@ class VastClient:
         # `success: false` with an id is a machine that exists, stopped, and bills its storage.
         if isinstance(contract, int) and not isinstance(contract, bool):
             return contract
-        check(answer, "create", self._key)
+        check(answer, "create", self._hidden(rental.env))
         raise Ambiguous(f"Vast.ai accepted the rental of offer {offer} but named no contract")
 
     def destroy(self, contract: int) -> None:
@@ -170,14 +202,14 @@ class VastClient:
     def update_template(
         self, contract: int, *, image: str, env: Mapping[str, str], onstart: str, args: list[str]
     ) -> None:
-        """Write the image, environment and command that the next `recycle` starts with."""
-        body = {"id": contract, "image": image, "env": dict(env), "onstart": onstart, "args": args}
-        path = f"/api/v0/instances/update_template/{contract}/"
-        self._change("PUT", path, "update_template", body)
+        """Recreate the container in place with this image, environment and command.
 
-    def recycle(self, contract: int) -> None:
-        """Recreate the container in place, on the same GPU; work in flight is lost."""
-        self._change("PUT", f"/api/v0/instances/recycle/{contract}/", "recycle", {})
+        The GPU is kept, work in flight is lost. One call, so nothing lies half-way between.
+        """
+        template = {"image": image, "env": dict(env), "onstart": onstart, "args": args}
+        path = f"/api/v0/instances/update_template/{contract}/"
+        body = {"id": contract, "recycle": True, **template}
+        self._change("PUT", path, "update_template", body)
 
     def _manage(self, contract: int, body: Mapping[str, Any]) -> None:
         self._change("PUT", f"/api/v0/instances/{contract}/", "manage", body)
@@ -198,17 +230,17 @@ class VastClient:
             self._pace.turn(endpoint)
             try:
                 answer = self._send(method, path, endpoint, body, params=params)
-                check(answer, endpoint, self._key)
+                check(answer, endpoint, [self._key])
             except RateLimited as error:
+                # The next turn comes after the hold that `_send` has set.
                 if attempt == _READ_ATTEMPTS or (error.retry_after or 0) > _HOLD_SECONDS:
                     raise
-                self._pace.hold(endpoint, error.retry_after or 2.0 * attempt)
             except (Ambiguous, Unavailable) as error:
                 if attempt == _READ_ATTEMPTS:
                     raise Unavailable(error.message, hint=error.hint) from None
-                self._sleep(0.5 * attempt)
             else:
                 return answer
+            self._sleep(0.5 * attempt)
         raise AssertionError  # pragma: no cover - the loop returns or raises
 
     def _change(
@@ -217,8 +249,13 @@ class VastClient:
         """A call that changes something: sent once, on its turn."""
         self._pace.turn(endpoint)
         answer = self._send(method, path, endpoint, body)
-        check(answer, endpoint, self._key)
+        check(answer, endpoint, self._hidden(body.get("env")))
         return answer
+
+    def _hidden(self, env: Mapping[str, str] | None) -> list[str]:
+        """What must not stand in an error's text, should Vast.ai echo what it was sent."""
+        sent = env or {}
+        return [self._key, *(sent[name] for name in SECRET_VARIABLES if sent.get(name))]
 
     def _send(
         self,
@@ -244,8 +281,9 @@ class VastClient:
             ) from None
         if response.is_success:
             return _object(response, endpoint)
-        raised = failure(response, endpoint, self._key)
-        if isinstance(raised, RateLimited):
+        raised = failure(response, endpoint, self._hidden((body or {}).get("env")))
+        # Waiting does not bring a day's quota back.
+        if isinstance(raised, RateLimited) and not isinstance(raised, QuotaExceeded):
             self._pace.hold(endpoint, min(raised.retry_after or _HOLD_SECONDS, 60.0))
         raise raised
 
@@ -263,6 +301,14 @@ def _object(response: httpx.Response, endpoint: str) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise Ambiguous(f"Vast.ai answered {endpoint} with {response.status_code} but no object")
     return answer
+
+
+def _is_sound(model: type[Record], row: object) -> bool:
+    try:
+        model.model_validate(row)
+    except ValidationError:
+        return False
+    return True
 
 
 def _records(model: type[R], rows: object, endpoint: str) -> list[R]:

@@ -28,8 +28,12 @@ class Credentials:
     @classmethod
     def read(cls, env: Mapping[str, str]) -> "Credentials":
         """The credentials in `env`; SettingsError when absent, contradictory or unsafe."""
-        url = env.get(URL_VARIABLE) or DEFAULT_URL
+        url = env.get(URL_VARIABLE, "").strip() or DEFAULT_URL
         key = _one_key(env)
+        if not _is_sound(url):
+            raise SettingsError(
+                f"{URL_VARIABLE} must be https://<host>, or http:// on loopback, got {url}"
+            )
         local, dummy = _is_loopback(url), key.startswith(DUMMY_PREFIX)
         if dummy and not local:
             raise SettingsError(
@@ -60,9 +64,20 @@ def _one_key(env: Mapping[str, str]) -> str:
         raise SettingsError(
             f"{KEY_VARIABLE} is not set", hint=f"export {KEY_VARIABLE}=<key of the Vast.ai account>"
         )
-    if any(char.isspace() or not char.isprintable() for char in key):
-        raise SettingsError(f"{KEY_VARIABLE} holds blanks or control characters, no key does")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise SettingsError(f"{KEY_VARIABLE} holds characters that no key does")
     return key
+
+
+def _is_sound(url: str) -> bool:
+    """Whether the key may travel there: encrypted, or within this machine."""
+    try:
+        parts = urlsplit(url)
+        named = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    safe = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(url))
+    return named and safe and not parts.username
 
 
 def _is_loopback(url: str) -> bool:

@@ -109,6 +109,8 @@ class InstanceProvider(ResourceProvider):
         moved = olds.get("__provider") != news.get("__provider")
         bid = bool(news.get("interruptible")) and _differs(olds, news, "bid")
         unlabelled = olds.get("live_label", news.get("label")) != news.get("label")
+        # Where `delete` deregisters is read from state.
+        moved = moved or _differs(olds, news, "router")
         changes = bool(replaces) or moved or bid or unlabelled or _differs(olds, news, "revision")
         return DiffResult(changes=changes, replaces=replaces, delete_before_replace=True)
 
@@ -147,9 +149,9 @@ class InstanceProvider(ResourceProvider):
                 onstart=order.onstart or "",
                 args=order.args,
             )
-            client.recycle(contract)
-        live = {"live_label": news["label"]}
-        return UpdateResult({**olds, **_kept(news), **keep, **_endpoint(news, contract), **live})
+        # Of the old ones only what is no input: a setting that was removed must not live on.
+        live = {key: olds.get(key) for key in OUTPUTS} | {"live_label": news["label"]}
+        return UpdateResult({**live, **_kept(news), **keep, **_endpoint(news, contract)})
 
     def delete(self, id_: str, props: Props) -> None:
         """Deregister, destroy, and return once a read proves the machine gone."""
@@ -157,7 +159,10 @@ class InstanceProvider(ResourceProvider):
             agent_router.deregister_quietly(str(router), str(props.get("endpoint")))
         dead = props.get("status") in DEAD
         machine = int(props["machine"]) if dead and props.get("machine") else None
-        runtime().renter.end(int(id_), avoid_machine=machine)
+        tools = runtime()
+        # Recovery waits for this lock: a provider outlives a killed `pulumi`.
+        with tools.session.renting(str(props["label"])):
+            tools.renter.end(int(id_), avoid_machine=machine)
 
 
 class Instance(Resource, module="vastai", name="Instance"):
@@ -221,15 +226,19 @@ def rental(props: Props) -> Rental:
 
 def outputs(props: Props, rented: Rented) -> Props:
     """What create knows. Identity is that of the machine, so an adopted misfit is replaced."""
-    same_disk = abs(rented.disk_gb - float(props["disk_gb"])) < 1  # Hosts round the GB.
-    return {
-        "contract": rented.contract,
+    disk = rented.disk_gb
+    same_disk = disk is None or abs(disk - float(props["disk_gb"])) < 1  # Hosts round the GB.
+    told = {
         "machine": rented.machine,
         "host": rented.host,
-        "gpu": rented.gpu or props["gpu"],
+        "gpu": rented.gpu,
         "gpu_count": rented.gpu_count,
-        "disk_gb": props["disk_gb"] if same_disk else rented.disk_gb,
+        "disk_gb": None if same_disk else disk,
         "interruptible": rented.interruptible,
+    }
+    return {
+        "contract": rented.contract,
+        **_kept(told),
         "cost_per_hour": rented.cost_per_hour,
         "status": rented.status,
         "live_label": props["label"],
@@ -245,7 +254,8 @@ def seen(live: LiveInstance) -> Props:
         "host": live.host_id,
         "status": status(live),
         "cost_per_hour": live.dph_total,
-        "live_label": live.label,
+        # Not None: the engine drops that from state, and a lost label would look like a kept one.
+        "live_label": live.label or "",
     }
 
 

@@ -9,6 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+# Environment of a rental that no text may show.
+SECRET_VARIABLES = ("TAILSCALE_AUTH_KEY",)
+
 # Hosts report null for what they did not measure; for a filter that is as bad as nothing.
 Number = Annotated[float, BeforeValidator(lambda value: 0.0 if value is None else value)]
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
@@ -23,6 +26,9 @@ class Record(BaseModel):
 class Offer(Record):
     """Something that can be rented now. `id` changes when the host lists it again."""
 
+    # NaN is neither above nor below a limit, so it would pass each of them.
+    model_config = ConfigDict(allow_inf_nan=False)
+
     id: int
     machine_id: int
     host_id: int
@@ -33,7 +39,8 @@ class Offer(Record):
     cpu_cores: Number = 0.0
     cpu_cores_effective: Number = 0.0
     disk_space: Number = 0.0
-    dph_total: float = Field(description="$/h with the storage that the search allocated.")
+    dph_total: float = Field(ge=0, description="$/h with the storage that the search allocated.")
+    storage_total_cost: Number = Field(default=0.0, description="$/h of that storage alone.")
     min_bid: Number = 0.0
     dlperf: Number = 0.0
     reliability2: Number = 0.0

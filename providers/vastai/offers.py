@@ -1,7 +1,7 @@
 """Which offer to rent: pure functions of what is wanted and what is offered."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ _RAM_TOLERANCE = 0.07
 _MB_PER_GB = 1000
 # Offers asked for in one search: Vast.ai's own default of 64 hides the cheap ones behind its score.
 _SEARCH_LIMIT = 1000
+_TRIED = "already tried or rented in this update"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +69,8 @@ class Choice:
 
 
 def price(offer: Offer, want: Want) -> float:
-    """What an hour on `offer` would cost, $/h."""
-    return offer.dph_total if want.bid is None else want.bid
+    """What an hour on `offer` would cost, $/h; a bid pays for the GPUs, storage comes on top."""
+    return offer.dph_total if want.bid is None else want.bid + offer.storage_total_cost
 
 
 def score(offer: Offer, want: Want) -> float:
@@ -82,12 +83,15 @@ def score(offer: Offer, want: Want) -> float:
     return price(offer, want) / work
 
 
-def choose(offers: Iterable[Offer], want: Want) -> Choice:
-    """Filter and rank `offers`; equal scores go by price, then by id, so the order is stable."""
+def choose(offers: Iterable[Offer], want: Want, *, tried: Collection[int] = frozenset()) -> Choice:
+    """Filter and rank `offers`; equal scores go by price, then by id, so the order is stable.
+
+    Offers whose id is among `tried` were reached for before and are refused.
+    """
     fits: list[Offer] = []
     refused: list[Refusal] = []
     for offer in offers:
-        reason = refusal(offer, want)
+        reason = refusal(offer, want) or (_TRIED if offer.id in tried else None)
         if reason is None:
             fits.append(offer)
         else:
@@ -158,11 +162,12 @@ def _floors(offer: Offer, want: Want) -> str | None:
 
 
 def _price(offer: Offer, want: Want) -> str | None:
-    cap = want.selection.max_price_per_hour
-    if want.bid is not None:
-        low = want.bid < offer.min_bid
-        return f"bid below the minimum (${offer.min_bid:.3f}/h)" if low else None
-    return f"above the price cap (${offer.dph_total:.3f}/h)" if offer.dph_total > cap else None
+    if want.bid is not None and want.bid < offer.min_bid:
+        return f"bid below the minimum (${offer.min_bid:.3f}/h)"
+    cost = price(offer, want)
+    return (
+        f"above the price cap (${cost:.3f}/h)" if cost > want.selection.max_price_per_hour else None
+    )
 
 
 _RULES: tuple[Callable[[Offer, Want], str | None], ...] = (

@@ -8,6 +8,7 @@ machine shares one file of last calls a account.
 import hashlib
 import json
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Protocol
 
 from filelock import FileLock
+
+from contracts.errors import SettingsError
 
 # Seconds between two calls, per endpoint: the thresholds of Vast.ai's API reference (Aug 2026).
 VAST_INTERVALS: Mapping[str, float] = {
@@ -24,13 +27,13 @@ VAST_INTERVALS: Mapping[str, float] = {
     "show": 2.0,
     "manage": 1.0,
     "destroy": 3.0,
-    "recycle": 1.0,
     "bid": 5.5,
     "update_template": 2.0,
     "logs": 1.0,
     "user": 1.0,
 }
 RUN_DIR_VARIABLE = "AGENT_DOCKER_RUN_DIR"
+_FOLDER_HINT = f"name another one in {RUN_DIR_VARIABLE}"
 # Vast.ai measures on arrival, we on departure; without a margin jitter gets calls refused.
 _MARGIN = 1.04
 
@@ -111,7 +114,17 @@ class SharedPace:
             return {}
 
     def _write(self, free: Mapping[str, float]) -> None:
-        self._file.write_text(json.dumps(free))
+        replace_text(self._file, json.dumps(free))
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write all of `text` or nothing: whoever is killed meanwhile leaves the old file.
+
+    For files that one process writes at a time.
+    """
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_text(text)
+    fresh.replace(path)
 
 
 def shared_folder() -> Path:
@@ -122,8 +135,17 @@ def shared_folder() -> Path:
     base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
     named = os.environ.get(RUN_DIR_VARIABLE)
     folder = Path(named) if named else Path(base) / f"agent-docker-{os.getuid()}"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    owner = folder.stat()
-    if owner.st_uid != os.getuid() or owner.st_mode & 0o077:
-        raise PermissionError(f"{folder} must belong to this user alone (mode 0700)")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Of a link itself: in a folder that all may write to, somebody else could lay one.
+        found = folder.lstat()
+    except OSError as error:
+        raise SettingsError(
+            f"{folder} cannot be used as a private folder: {error.strerror}", hint=_FOLDER_HINT
+        ) from None
+    private = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
+    if found.st_uid != os.getuid() or not private:
+        raise SettingsError(
+            f"{folder} must be a folder of this user alone (mode 0700)", hint=_FOLDER_HINT
+        )
     return folder

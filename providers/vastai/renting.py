@@ -26,23 +26,28 @@ from providers.vastai.session import UpdateSession
 
 # Seconds of renting, counted from the moment its turn comes: waiting for the pace is not renting.
 RENT_DEADLINE = 20.0
-# A listing may lag behind an accepted rental; looked at until the last of these seconds is over.
+# Waits between looks for a machine in doubt; together the longest lag of a listing (LISTING_LAG).
 _LOOK_AFTER = (0.0, 1.0, 2.0, 3.0)
+# Refusals for haste, each after a hold of some seconds, before we stop insisting.
+_MAX_REFUSALS = 5
 _DESTROY_DEADLINE = 60.0
 _DEAD = frozenset({"exited", "offline", "unknown", "stopped", "frozen"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rented:
-    """A machine that is ours. `adopted` when an earlier, cut-off attempt had rented it."""
+    """A machine that is ours. `adopted` when an earlier, cut-off attempt had rented it.
+
+    None stands for what Vast.ai does not tell yet.
+    """
 
     contract: int
     machine: int | None
     host: int | None
-    gpu: str
-    gpu_count: int
-    disk_gb: float
-    interruptible: bool
+    gpu: str | None
+    gpu_count: int | None
+    disk_gb: float | None
+    interruptible: bool | None
     cost_per_hour: float
     status: str
     adopted: bool = False
@@ -64,19 +69,39 @@ class Renter:
         was rented; then it can be found by its label.
         """
         # A provider outlives a killed `pulumi`: whoever still rents this label is waited for.
-        with self.session.renting(rental.label) as disturbed:
-            mine = self.session.labelled(rental.label, fresh=disturbed)
+        with self.session.renting(rental.label) as unsure:
+            if unsure:
+                found = self._look_again(rental.label, waits=_LOOK_AFTER)
+                return found or self._rent(want, rental)
+            mine = self.session.labelled(rental.label)
             return self._adopt(mine) if mine else self._rent(want, rental)
 
     def _rent(self, want: Want, rental: Rental) -> Rented:
-        spent = 0.0
+        spent, refusals, doubt = 0.0, 0, False
+        offer: Offer | None = None
         while spent < RENT_DEADLINE:
-            offer = self._next_offer(want)
+            offer = offer or self._next_offer(want)
             self.client.pace.turn("create")
             begun = self.clock()
-            found = self._try(offer, want, rental, timeout=RENT_DEADLINE - spent)
-            if found is not None:
-                return found
+            try:
+                rented = self._create(offer, want, rental, timeout=RENT_DEADLINE - spent)
+            except NoSuchOffer:
+                offer = None
+            except RateLimited:
+                # Refused for haste, the offer still stands. Vast.ai's advice is to look first.
+                refusals += 1
+                found = self._look_again(rental.label, waits=_LOOK_AFTER[:1])
+                if found is not None:
+                    return found
+                if refusals == _MAX_REFUSALS:
+                    raise
+            except Ambiguous:
+                found = self._look_again(rental.label, waits=_LOOK_AFTER)
+                if found is not None:
+                    return found
+                offer, doubt = None, True
+            else:
+                return self._single(rented, rental.label) if doubt else rented
             spent += self.clock() - begun
         raise Unavailable(
             f"no machine for {rental.label} within {RENT_DEADLINE:.0f} s of renting",
@@ -94,7 +119,8 @@ class Renter:
             except (Ambiguous, Unavailable, RateLimited) as error:
                 if self.clock() >= deadline:
                     raise
-                self.sleep(getattr(error, "retry_after", None) or 1.0)
+                wait = getattr(error, "retry_after", None) or 1.0
+                self.sleep(min(wait, max(deadline - self.clock(), 0.0)))
             if self._is_gone(contract):
                 break
             if self.clock() >= deadline:
@@ -107,18 +133,24 @@ class Renter:
 
     def _next_offer(self, want: Want) -> Offer:
         choice = self.session.choice(want)
-        for offer in choice.ranked:
-            if self.session.take(offer.id):
-                return offer
+        while choice.ranked:
+            for offer in choice.ranked:
+                if self.session.take(offer.id):
+                    return offer
+            # Others were faster with each of them: now they are refused as tried.
+            choice = self.session.choice(want)
         text = choice.why_none(want)
-        if not choice.ranked and not choice.refused:
+        if not choice.refused:
             text += self._unknown_gpu(want.gpu)
         raise NoSuchOffer(
             text, hint="widen fleet.selection (price, reliability, regions) or name another GPU"
         )
 
     def _unknown_gpu(self, gpu: str) -> str:
-        names = self.client.gpu_names()
+        try:
+            names = self.client.gpu_names()
+        except VastError:
+            return ""  # An explanation only: it must not hide what it explains.
         if gpu in names:
             return ""
         near = [name for name in names if gpu.rsplit(maxsplit=1)[-1].casefold() in name.casefold()]
@@ -126,17 +158,8 @@ class Renter:
             f", it knows {', '.join(near[:5])}" if near else ""
         )
 
-    def _try(self, offer: Offer, want: Want, rental: Rental, *, timeout: float) -> Rented | None:
-        """Rent `offer`; None when another offer may be tried."""
-        try:
-            contract = self.client.create(offer.id, rental, timeout=timeout)
-        except NoSuchOffer:
-            return None
-        except RateLimited:
-            # Refused for haste. Vast.ai's advice is to look before trying again.
-            return self._look_again(rental.label, waits=_LOOK_AFTER[:1])
-        except Ambiguous:
-            return self._look_again(rental.label, waits=_LOOK_AFTER)
+    def _create(self, offer: Offer, want: Want, rental: Rental, *, timeout: float) -> Rented:
+        contract = self.client.create(offer.id, rental, timeout=timeout)
         return Rented(
             contract=contract,
             machine=offer.machine_id,
@@ -148,6 +171,14 @@ class Renter:
             cost_per_hour=price(offer, want),
             status="loading",
         )
+
+    def _single(self, rented: Rented, label: str) -> Rented:
+        """`rented`, or the machine of a doubtful try that has shown up since; only one lives on."""
+        try:
+            mine = self.session.labelled(label, fresh=True)
+        except VastError:
+            return rented  # It is ours for certain; a second one stops the next update.
+        return self._adopt(mine) if len(mine) > 1 else rented
 
     def _look_again(self, label: str, *, waits: Sequence[float]) -> Rented | None:
         for seconds in waits:
@@ -172,10 +203,10 @@ class Renter:
             contract=keep.id,
             machine=keep.machine_id,
             host=keep.host_id,
-            gpu=keep.gpu_name,
-            gpu_count=keep.num_gpus or 1,
-            disk_gb=keep.disk_space,
-            interruptible=bool(keep.is_bid),
+            gpu=keep.gpu_name or None,
+            gpu_count=keep.num_gpus or None,
+            disk_gb=keep.disk_space or None,
+            interruptible=keep.is_bid,
             cost_per_hour=keep.dph_total,
             status=keep.actual_status or "loading",
             adopted=True,
@@ -186,6 +217,6 @@ class Renter:
             self.client.instance(contract)
         except NotFound:
             return True
-        except Unavailable:
+        except (Unavailable, RateLimited):
             return False
         return False

@@ -11,19 +11,23 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from providers.vastai.client import VastClient
+from providers.vastai.errors import Ambiguous, VastError
 from providers.vastai.models import Instance, Offer
 from providers.vastai.offers import Choice, Want, choose
-from providers.vastai.pacing import shared_folder
+from providers.vastai.pacing import replace_text, shared_folder
 
 # Longer than any update that makes progress; only guards against a recycled process id.
 _LIFETIME = 3600.0
+_OPEN = "open"
+# Seconds by which a listing may be behind an accepted rental.
+LISTING_LAG = 6.0
 
 
 class UpdateSession:
@@ -71,33 +75,44 @@ class UpdateSession:
     def renting(self, label: str) -> Iterator[bool]:
         """Held while a machine for `label` is looked for and rented, by one process at a time.
 
-        Yields whether somebody else rented for this label since the listing was made, so that
-        the listing may not know of it. The lock goes with its process, however that ends.
+        Yields whether a machine of this label may live that the update's listing does not show:
+        somebody rented for it since, or an earlier renting was cut off or ended in doubt. The
+        lock goes with its process, however that ends; the mark of an open renting stays.
         """
         path = rent_lock(label, self._file.parent)
-        lock = FileLock(path)
-        try:
-            lock.acquire(blocking=False)
-            waited = False
-        except Timeout:
-            lock.acquire()
-            waited = True
-        try:
-            yield waited or self._touched_since_listing(path.with_suffix(".done"))
-        finally:
-            path.with_suffix(".done").touch()
-            lock.release()
+        mark = path.with_suffix(".mark")
+        # Made anew: the lock counts its holders by thread, and this one serves one renting.
+        with FileLock(path):
+            unsure = self._is_newer_than_listing(mark)
+            replace_text(mark, _OPEN)
+            try:
+                yield unsure
+            except Ambiguous:
+                raise
+            except VastError:
+                self._settle(mark)
+                raise
+            else:
+                self._settle(mark)
 
-    def _touched_since_listing(self, path: Path) -> bool:
+    def _settle(self, mark: Path) -> None:
+        # A mark that stays open costs the next renting a look, an error here the whole machine.
+        with suppress(OSError):
+            # Our clock, not the file system's: that one may be some milliseconds behind.
+            replace_text(mark, str(self._clock()))
+
+    def _is_newer_than_listing(self, mark: Path) -> bool:
         with self._lock:
-            listed = self._read().get("listed")
+            listed = float(self._read().get("listed", self._clock()))
         try:
-            return listed is not None and path.stat().st_mtime >= listed
-        except OSError:
+            return float(mark.read_text()) + LISTING_LAG >= listed
+        except FileNotFoundError:
             return False
+        except ValueError:
+            return True
 
     def choice(self, want: Want) -> Choice:
-        """Offers for `want`, ranked; those that this update reached for already are left out.
+        """Offers for `want`, ranked; those that this update reached for already are refused.
 
         Machines on which this update found a dead instance come last.
         """
@@ -111,7 +126,7 @@ class UpdateSession:
                 self._write(seen)
             taken, bad = set(seen.get("taken", [])), set(seen.get("avoid", []))
         offers = [Offer.model_validate(row) for row in searches[name]]
-        found = choose([offer for offer in offers if offer.id not in taken], want)
+        found = choose(offers, want, tried=taken)
         ranked = sorted(found.ranked, key=lambda offer: offer.machine_id in bad)
         return Choice(ranked=tuple(ranked), refused=found.refused)
 
@@ -144,16 +159,27 @@ class UpdateSession:
         return seen if sound else {"at": self._clock()}
 
     def _write(self, seen: Mapping[str, Any]) -> None:
-        self._file.write_text(json.dumps(seen))
+        replace_text(self._file, json.dumps(seen))
 
 
 def current_update() -> str:
     """What all provider processes of one update, and no others, have in common.
 
-    The engine starts them itself and hands each its own address, so its process id and that
-    address name the update.
+    The engine starts them and hands each its own address, so its process id and that address
+    name the update. Where the id cannot be told, each process keeps a session of its own.
     """
-    return f"{os.getppid()} {' '.join(sys.argv[1:2])}"
+    return " ".join([str(_engine(os.getppid())), *sys.argv[1:]])
+
+
+def _engine(parent: int, processes: Path = Path("/proc")) -> int:
+    """The engine's process id: `parent`, or its parent if Pulumi's start script stands between."""
+    try:
+        stat = (processes / str(parent) / "stat").read_text()
+    except OSError:
+        return parent
+    name, _, rest = stat.partition("(")[2].rpartition(")")
+    # After the name come the state and the parent.
+    return int(rest.split()[1]) if name.startswith("pulumi-resource") else parent
 
 
 def rent_lock(label: str, folder: Path) -> Path:
@@ -161,8 +187,13 @@ def rent_lock(label: str, folder: Path) -> Path:
     return folder / f"rent-{hashlib.sha256(label.encode()).hexdigest()[:16]}.lock"
 
 
+def rent_locks(folder: Path) -> list[Path]:
+    """Every such lock file below `folder`, held or not."""
+    return sorted(folder.glob("rent-*.lock"))
+
+
 def _sweep(folder: Path, before: float) -> None:
-    for path in [*folder.glob("update-*.json*"), *folder.glob("rent-*.done")]:
+    for path in [*folder.glob("update-*.json*"), *folder.glob("rent-*.mark*")]:
         try:
             if path.stat().st_mtime < before:
                 path.unlink(missing_ok=True)

@@ -1,0 +1,45 @@
+"""What can go wrong with an operation on a stack, as types, because callers branch on them."""
+
+from contracts.errors import AgentDockerError
+
+
+class OperationError(AgentDockerError):
+    """An operation on a stack did not do what was asked."""
+
+
+class Failed(OperationError):
+    """The engine or the program failed; what had been done is recorded in the stack."""
+
+
+class Busy(OperationError):
+    """Another update holds the stack's lock; nothing was done."""
+
+    exit_code = 3
+
+
+class StackNotFound(OperationError):
+    """The backend has no such stack."""
+
+
+class Refused(OperationError):
+    """The preview would delete or replace more than was named; nothing was done."""
+
+    exit_code = 4
+
+
+class WrongPassphrase(OperationError):
+    """The stack's secrets cannot be read with this passphrase; nothing was done."""
+
+    exit_code = 2
+
+
+class Interrupted(OperationError):
+    """The operation was stopped from outside; what had been done is recorded in the stack."""
+
+    exit_code = 130
+
+
+KINDS: dict[str, type[OperationError]] = {
+    kind.__name__: kind
+    for kind in (Failed, Busy, StackNotFound, Refused, WrongPassphrase, Interrupted)
+}

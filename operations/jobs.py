@@ -1,0 +1,90 @@
+"""What a service asks of the child process that runs the engine, and what comes back: plain data.
+
+One JSON document goes in on standard input, JSON lines come out on standard output; the last
+one is a `result` or an `error`.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+Kind = Literal["deploy", "apply", "destroy", "refresh", "snapshot", "cancel"]
+
+
+class Document(BaseModel):
+    """A frozen message between the service and its child."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Job(Document):
+    """One operation on one stack.
+
+    `deploy` sets the stack's settings to `settings`; `apply` starts from those of the last
+    update (from `settings` before the first) and changes only the keys in `changes`.
+    """
+
+    kind: Kind
+    stack: str
+    work_dir: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+    changes: dict[str, Any] = Field(default_factory=dict)
+    # Slots whose machines may be deleted or replaced; None lets everything pass.
+    expendable: tuple[str, ...] | None = None
+    message: str | None = None
+    parallel: int | None = None
+    clear_pending: bool = False
+    remove: bool = False
+    # An update that changes nothing is not run; its preview has said so.
+    skip_idle: bool = True
+
+
+class ResourceEvent(Document):
+    """A resource begins, or ends, a step. `op` is Pulumi's: create, same, delete-replaced, …."""
+
+    event: Literal["resource"] = "resource"
+    phase: Literal["begin", "end", "failed"]
+    op: str
+    urn: str
+    type: str
+
+    @property
+    def name(self) -> str:
+        """The resource's own name."""
+        return self.urn.rsplit("::", 1)[-1]
+
+
+class MessageEvent(Document):
+    """Something the engine, the program or a provider said."""
+
+    event: Literal["message"] = "message"
+    severity: str
+    text: str
+    urn: str = ""
+
+
+class PhaseEvent(Document):
+    """The child goes on to the next part of its job."""
+
+    event: Literal["phase"] = "phase"
+    name: str
+
+
+class ResultEvent(Document):
+    """The job is done."""
+
+    event: Literal["result"] = "result"
+    data: dict[str, Any]
+
+
+class ErrorEvent(Document):
+    """The job failed; `kind` names a class of operations.errors."""
+
+    event: Literal["error"] = "error"
+    kind: str
+    message: str
+    hint: str | None = None
+
+
+Event = ResourceEvent | MessageEvent | PhaseEvent | ResultEvent | ErrorEvent
+EVENTS: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])

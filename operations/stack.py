@@ -1,0 +1,98 @@
+"""One stack, driven through the engine in child processes."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from operations import state
+from operations.jobs import Event, Job, Kind
+from operations.process import Limits, OnEvent, run
+from operations.redaction import Redactor
+from operations.state import StackState
+from operations.target import Target, workspace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What the stack records, and the settings of its last update (the target's before that)."""
+
+    state: StackState
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applied:
+    """A finished update: whether anything had to be done, and what the stack records now."""
+
+    changed: bool
+    state: StackState
+
+
+def _ignore(_event: Event) -> None:
+    """Nobody listens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """Operations on one stack. Each raises an error of `operations.errors`."""
+
+    target: Target
+    on_event: OnEvent = _ignore
+    limits: Limits = field(default_factory=Limits)
+
+    def deploy(self, settings: Mapping[str, Any], *, message: str | None = None) -> Applied:
+        """Update the stack with exactly these settings, as a person's `pulumi up` would."""
+        return self._applied(self._run("deploy", settings=dict(settings), message=message))
+
+    def apply(
+        self,
+        changes: Mapping[str, Any],
+        *,
+        expendable: Iterable[str] = (),
+        message: str | None = None,
+        skip_idle: bool = True,
+    ) -> Applied:
+        """Update with the settings of the last update and `changes` in them.
+
+        Refused when a machine outside the `expendable` slots would be deleted or replaced.
+        """
+        result = self._run(
+            "apply",
+            changes=dict(changes),
+            expendable=tuple(expendable),
+            message=message,
+            skip_idle=skip_idle,
+        )
+        return self._applied(result)
+
+    def refresh(self, *, clear_pending: bool = False) -> StackState:
+        """Read every machine's live state into the stack; drops what is proved gone."""
+        return state.read(self._run("refresh", clear_pending=clear_pending)["deployment"])
+
+    def destroy(self, *, remove: bool = False) -> StackState:
+        """End every machine of the stack; `remove` forgets the stack too."""
+        return state.read(self._run("destroy", remove=remove)["deployment"])
+
+    def snapshot(self) -> Snapshot:
+        """What the stack records; no call to any cloud."""
+        result = self._run("snapshot")
+        return Snapshot(state=state.read(result["deployment"]), settings=result["settings"])
+
+    def unlock(self) -> None:
+        """Remove every lock of the stack. Only after their owners are proved dead."""
+        self._run("cancel")
+
+    def _run(self, kind: Kind, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - fields of a Job
+        with workspace(self.target) as (work, env):
+            base = {"settings": dict(self.target.settings)} | fields
+            job = Job(kind=kind, stack=self.target.stack, work_dir=str(work), **base)
+            return run(
+                job,
+                env=env,
+                redactor=Redactor(self.target.secrets),
+                on_event=self.on_event,
+                limits=self.limits,
+            )
+
+    def _applied(self, result: Mapping[str, Any]) -> Applied:
+        return Applied(changed=bool(result["changed"]), state=state.read(result["deployment"]))

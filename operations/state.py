@@ -1,0 +1,85 @@
+"""A stack's recorded state, read from its export. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from contracts.outputs import SLOTS
+from contracts.program import INSTANCE_TYPE
+from contracts.slots import SlotSet
+
+_STACK_TYPE = "pulumi:pulumi:Stack"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedMachine:
+    """A machine that the stack knows. `shard` is the provider process that serves it."""
+
+    slot: str
+    contract: int
+    shard: int
+    status: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackState:
+    """What a stack recorded: outputs of its last update, machines, and creates cut off half-way."""
+
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    machines: tuple[RecordedMachine, ...] = ()
+    pending: tuple[str, ...] = ()
+    resources: int = 0
+
+    @property
+    def slots(self) -> SlotSet | None:
+        """The slots of the last update; None before the first."""
+        recorded = self.outputs.get(SLOTS)
+        return None if recorded is None else SlotSet.model_validate(recorded)
+
+    @property
+    def slot_names(self) -> tuple[str, ...]:
+        """Every slot that the state names: recorded machines, then creates cut off half-way."""
+        return (*(machine.slot for machine in self.machines), *self.pending)
+
+
+def read(deployment: Mapping[str, Any] | None) -> StackState:
+    """The state in a `pulumi stack export`; empty for a stack that was never updated."""
+    rows = (deployment or {}).get("resources") or []
+    pending = (deployment or {}).get("pending_operations") or []
+    stacks: list[Mapping[str, Any]] = [row for row in rows if row.get("type") == _STACK_TYPE]
+    return StackState(
+        outputs=(stacks[0].get("outputs") or {}) if stacks else {},
+        machines=tuple(_machine(row) for row in rows if _is_machine(row)),
+        pending=tuple(
+            _name(row["resource"])
+            for row in pending
+            if row.get("type") == "creating" and row["resource"].get("type") == INSTANCE_TYPE
+        ),
+        resources=len(rows),
+    )
+
+
+def _is_machine(row: Mapping[str, Any]) -> bool:
+    # `delete` marks what a half-done replacement still has to remove.
+    return row.get("type") == INSTANCE_TYPE and bool(row.get("id")) and not row.get("delete")
+
+
+def _machine(row: Mapping[str, Any]) -> RecordedMachine:
+    outputs = row.get("outputs") or {}
+    return RecordedMachine(
+        slot=_name(row),
+        contract=int(row["id"]),
+        shard=_shard(str(row.get("provider") or "")),
+        status=str(outputs.get("status") or ""),
+    )
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return str(row["urn"]).rsplit("::", 1)[-1]
+
+
+def _shard(provider: str) -> int:
+    """The number in `urn:…::shard-3::<id>`; 0 for the default provider."""
+    name = provider.rsplit("::", 2)[-2] if provider.count("::") >= 2 else ""  # noqa: PLR2004
+    number = name.removeprefix("shard-")
+    return int(number) if number != name and number.isdigit() else 0

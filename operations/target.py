@@ -1,0 +1,70 @@
+"""Which stack an operation works on, and with what environment."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from contracts.program import PROJECT
+from providers.vastai.pacing import RUN_DIR_VARIABLE
+
+_PROGRAM = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A stack, and everything its operations may know of the world.
+
+    `env` is the whole environment of the engine: for the local profile it was built from an
+    allow-list. `state` is a folder of ours that outlives an operation (intents, turns, locks);
+    `settings` are those of the first update. `secrets` never leave an operation in clear.
+    """
+
+    stack: str
+    env: Mapping[str, str] = field(repr=False)
+    state: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    program: Path = _PROGRAM
+    python: Path = Path(sys.prefix)
+
+    @property
+    def run_dir(self) -> Path:
+        """Where all processes that work on this stack keep turns and locks."""
+        named = self.env.get(RUN_DIR_VARIABLE)
+        return Path(named) if named else self.state / "run"
+
+
+@contextmanager
+def workspace(target: Target) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A work directory and PULUMI_HOME of one operation's own, gone afterwards.
+
+    A checkout never becomes dirty, and two operations never share the engine's own files.
+    """
+    target.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    base = Path(tempfile.mkdtemp(prefix="operation-", dir=target.state))
+    try:
+        work, home, tmp = base / "work", base / "home", base / "tmp"
+        for folder in (work, home, tmp):
+            folder.mkdir(mode=0o700)
+        _write_project(work, target)
+        own = {"PULUMI_HOME": str(home), "TMPDIR": str(tmp), RUN_DIR_VARIABLE: str(target.run_dir)}
+        yield work, {**target.env, **own}
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def _write_project(work: Path, target: Target) -> None:
+    shutil.copyfile(target.program / "__main__.py", work / "__main__.py")
+    project = {
+        "name": PROJECT,
+        "runtime": {"name": "python", "options": {"virtualenv": str(target.python)}},
+    }
+    with (work / "Pulumi.yaml").open("w") as file:
+        YAML(typ="safe").dump(project, file)
