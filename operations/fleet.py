@@ -72,7 +72,10 @@ class Fleet:
 
     def live(self) -> dict[str, list[Instance]]:
         """Every machine of this owner and stack that lives, by slot."""
-        known = self._known()
+        return self.live_of(self.known())
+
+    def live_of(self, known: "Known") -> dict[str, list[Instance]]:
+        """As `live`, when the stack was read already."""
         with self.cloud() as client:
             return self._by_slot(client, known.namer.owner)
 
@@ -86,7 +89,7 @@ class Fleet:
         self, count: int, *, victims: Sequence[str] = (), message: str | None = None
     ) -> Applied:
         """Grow or shrink to `count` slots, within the settings' limits; `victims` go first."""
-        known = self._known()
+        known = self.known()
         wanted = reconcile(
             known.state.slots or SlotSet(),
             count,
@@ -99,7 +102,7 @@ class Fleet:
 
     def replace(self, name: str, *, message: str | None = None) -> Applied:
         """Put `name` on another machine: never again on the one it has now."""
-        state = self._known().state
+        state = self.known().state
         current = self._slot_set(state, name)
         old = next((i for i in self.instances(state) if i.slot == name), None)
         slot = current.slot(name)
@@ -115,7 +118,7 @@ class Fleet:
 
     def roll(self, name: str, *, message: str | None = None) -> Applied:
         """Start `name`'s container anew with the settings' image, environment and models."""
-        state = self._known().state
+        state = self.known().state
         current = self._slot_set(state, name)
         slot = current.slot(name)
         wanted = current.with_slot(slot.model_copy(update={"revision": slot.revision + 1}))
@@ -146,7 +149,7 @@ class Fleet:
         Busy when the lock's owner lives, or lived on another host.
         """
         state, unlocked = self._settled()
-        known = self._known()
+        known = self.known()
         intent = intents.read(self.stack.target.state, self.stack.target.stack)
         with self.cloud() as client:
             live = self._by_slot(client, known.namer.owner)
@@ -243,7 +246,8 @@ class Fleet:
         for machine in machines:
             renter.end(machine.id)
 
-    def _known(self) -> "_Known":
+    def known(self) -> "Known":
+        """What the stack records and the settings of its last update; no call to a cloud."""
         seen = self.stack.snapshot()
         require_program(seen.state)
         stack = self.stack.target.stack
@@ -253,7 +257,7 @@ class Fleet:
         if not owner:
             raise SettingsError(f"{where} has no agent-docker:owner, so no machine is known as its")
         namer = Namer(owner=str(owner), stack=stack, shards=fleet.shard_count)
-        return _Known(state=seen.state, fleet=fleet, namer=namer)
+        return Known(state=seen.state, fleet=fleet, namer=namer)
 
     def _slot_set(self, state: StackState, name: str) -> SlotSet:
         current = state.slots or SlotSet()
@@ -272,7 +276,9 @@ class Fleet:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Known:
+class Known:
+    """The recorded state with the settings it was made from."""
+
     state: StackState
     fleet: FleetSettings
     namer: Namer

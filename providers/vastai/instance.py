@@ -161,7 +161,7 @@ class InstanceProvider(ResourceProvider):
         machine = int(props["machine"]) if dead and props.get("machine") else None
         tools = runtime()
         # Recovery waits for this lock: a provider outlives a killed `pulumi`.
-        with tools.session.renting(str(props["label"])):
+        with tools.session.holding(str(props["label"])):
             tools.renter.end(int(id_), avoid_machine=machine)
 
 

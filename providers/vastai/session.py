@@ -72,6 +72,13 @@ class UpdateSession:
         return [item for item in self.instances() if item.label == label]
 
     @contextmanager
+    def holding(self, label: str) -> Iterator[None]:
+        """Nobody else rents or ends a machine of `label` meanwhile; recovery waits for it too."""
+        # Made anew: the lock counts its holders by thread, and this one serves one holder.
+        with FileLock(rent_lock(label, self._file.parent)):
+            yield
+
+    @contextmanager
     def renting(self, label: str) -> Iterator[bool]:
         """Held while a machine for `label` is looked for and rented, by one process at a time.
 
@@ -79,10 +86,8 @@ class UpdateSession:
         somebody rented for it since, or an earlier renting was cut off or ended in doubt. The
         lock goes with its process, however that ends; the mark of an open renting stays.
         """
-        path = rent_lock(label, self._file.parent)
-        mark = path.with_suffix(".mark")
-        # Made anew: the lock counts its holders by thread, and this one serves one renting.
-        with FileLock(path):
+        mark = rent_lock(label, self._file.parent).with_suffix(".mark")
+        with self.holding(label):
             unsure = self._is_newer_than_listing(mark)
             replace_text(mark, _OPEN)
             try:

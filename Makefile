@@ -1,0 +1,84 @@
+# One definition of every step: people, hooks and CI call these targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+STAMP := $(VENV)/.installed-$(shell cksum requirements.lock pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
+CODE := __main__.py bench cli components contracts localcloud operations providers stacks tools
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status test check lint types arch tests coverage faults bench-engine bench-up docs lock clean
+
+help: ## Show what there is
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: $(STAMP) ## Bring the local profile up: engine, local cloud, pulumi up, healthy machines
+	@$(BIN)/agent-docker up
+
+status: $(STAMP) ## Show slots, machines, prices and which endpoints answer
+	@$(BIN)/agent-docker status
+
+down: $(STAMP) ## End everything of the local profile
+	@$(BIN)/agent-docker down
+
+test: check tests ## Every check and every tier of tests: what CI runs
+
+check: lint types arch ## Style, types and architecture
+
+lint: $(STAMP)
+	@echo "== lint"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/shellcheck $$(git ls-files '*.sh' 'tools/engine/plugins/*' .ci/run)
+	@$(BIN)/deptry . 2>&1 | tail -n 1
+
+types: $(STAMP)
+	@echo "== types"
+	@$(BIN)/mypy $(CODE)
+	@$(BIN)/basedpyright --level error
+
+arch: $(STAMP)
+	@echo "== architecture"
+	@$(BIN)/lint-imports --no-cache | tail -n 4
+
+tests: $(STAMP) engine ## Every tier, with coverage
+	@echo "== tests"
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest tests
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --fail-under=90
+	@$(BIN)/coverage report --include='contracts/*,providers/vastai/offers.py' --fail-under=100 | tail -n 1
+
+.PHONY: engine
+engine: $(STAMP)
+	@$(BIN)/python -m tools.engine install
+
+faults: $(STAMP) ## Cut every point of create and destroy, recover, count what was lost
+	@$(BIN)/python -m bench.faults
+
+bench-engine: $(STAMP) ## The engine's cost beside a minimal program's, and 1, 10, 100 machines
+	@$(BIN)/python -m bench.engine
+
+bench-up: $(STAMP) ## How long `make up` takes with a warm cache
+	@$(BIN)/python -m bench.up
+
+docs: $(STAMP) ## Write the generated parts of the documentation
+	@$(BIN)/python -m tools.docs
+
+lock: $(STAMP) ## Compile the lock files anew
+	@$(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header pyproject.toml --extra dev -o requirements.lock
+	@$(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements-runtime.lock
+
+clean: ## Remove what was built; the engine's cache stays
+	rm -rf $(VENV) build .coverage*
+
+# The stamp is written last: an interrupted install is done again.
+$(STAMP): requirements.lock pyproject.toml
+	@echo "setting up $(VENV) (about 20 s)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --no-deps --config-settings editable_mode=compat -e .
+	@rm -f $(VENV)/.installed-*
+	@touch $@

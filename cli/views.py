@@ -1,0 +1,99 @@
+"""What the commands show: tables for people, the same facts as JSON for scripts."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+# Data goes to standard output, talk to standard error; NO_COLOR is honoured by rich.
+# Piped output is for tools and logs: nothing in it is cut to a terminal's width.
+_WIDE = 200
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDE)
+talk = Console(
+    stderr=True, highlight=False, soft_wrap=True, width=None if sys.stderr.isatty() else _WIDE
+)
+
+
+class SlotView(BaseModel):
+    """One slot as `status` shows it. Prices in $/h."""
+
+    model_config = ConfigDict(
+        frozen=True, alias_generator=to_camel, serialize_by_alias=True, validate_by_name=True
+    )
+
+    slot: str
+    contract: int | None
+    machine: int | None
+    gpu: str
+    status: str
+    healthy: bool
+    cost_per_hour: float
+    endpoint: str
+    image: str
+
+
+class FleetView(BaseModel):
+    """The fleet as `status` shows it."""
+
+    model_config = ConfigDict(
+        frozen=True, alias_generator=to_camel, serialize_by_alias=True, validate_by_name=True
+    )
+
+    profile: str
+    stack: str
+    slots: tuple[SlotView, ...]
+    cost_per_hour: float
+    orphans: tuple[str, ...] = ()
+
+    @property
+    def healthy(self) -> bool:
+        """Every slot answers, and nothing lives that no slot accounts for."""
+        return all(slot.healthy for slot in self.slots) and not self.orphans
+
+
+def show_json(data: object) -> None:
+    """One JSON document on standard output."""
+    plain = data.model_dump(mode="json") if isinstance(data, BaseModel) else data
+    out.print_json(json.dumps(plain, default=str))
+
+
+def show_fleet(view: FleetView) -> None:
+    """The fleet as a table, with the sum of what it costs."""
+    show_rows(
+        f"stack {view.stack} ({view.profile})",
+        [
+            {
+                "slot": slot.slot,
+                "contract": slot.contract,
+                "machine": slot.machine,
+                "GPU": slot.gpu.removeprefix("1 x "),
+                "status": slot.status,
+                "$/h": f"{slot.cost_per_hour:.3f}",
+                "endpoint": slot.endpoint,
+                "answers": "yes" if slot.healthy else "[red]no[/red]",
+            }
+            for slot in view.slots
+        ],
+    )
+    ready = sum(slot.healthy for slot in view.slots)
+    out.print(f"{ready} of {len(view.slots)} machines answer, ${view.cost_per_hour:.3f}/h")
+    for label in view.orphans:
+        out.print(f"[red]orphan[/red] {label}: run `agent-docker recover {view.stack}`")
+
+
+def show_rows(title: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Any list of like records as a table."""
+    table: Table | None = None
+    for row in rows:
+        if table is None:
+            table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+            for heading in row:
+                table.add_column(heading, overflow="fold")
+        table.add_row(*("-" if value is None else str(value) for value in row.values()))
+    out.print(table if table is not None else f"{title}: none")

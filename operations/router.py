@@ -1,0 +1,73 @@
+"""Taking machines in and out of agent-router's service, around a change."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.outputs import InstanceOutput
+from providers import agent_router
+from providers.agent_router import Registration
+
+_POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drained:
+    """How a drain ended: idle, or after its time with requests still in flight."""
+
+    slot: str
+    idle: bool
+    waited: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouterGate:
+    """agent-router's view of the fleet; `url` None means that there is no router."""
+
+    url: str | None
+    models: Sequence[str]
+    deadline: float = 120.0
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def register(self, record: InstanceOutput) -> bool:
+        """Send work to this machine; False when there is no router."""
+        if self.url is None:
+            return False
+        registration = Registration(
+            endpoint=record.endpoint,
+            models=list(self.models),
+            gpu_type=record.gpu,
+            cost_per_hour=record.cost_per_hour,
+        )
+        agent_router.register(self.url, registration)
+        return True
+
+    def drain(self, record: InstanceOutput) -> Drained:
+        """Send no new work, and wait until what is in flight has ended, or for the deadline.
+
+        A router that does not report requests in flight is given the whole deadline: silence is
+        not idleness.
+        """
+        if self.url is None:
+            return Drained(slot=record.slot, idle=True, waited=0.0)
+        agent_router.deregister(self.url, record.endpoint)
+        begun = self.clock()
+        while (waited := self.clock() - begun) < self.deadline:
+            if self._in_flight(record.endpoint) == 0:
+                return Drained(slot=record.slot, idle=True, waited=waited)
+            self.sleep(_POLL_SECONDS)
+        return Drained(slot=record.slot, idle=False, waited=waited)
+
+    def _in_flight(self, endpoint: str) -> int | None:
+        """Requests in flight at `endpoint`; None when the router does not say."""
+        assert self.url is not None  # noqa: S101 - callers looked
+        rows = agent_router.providers(self.url)
+        mine = next((row for row in rows if row.get("endpoint") == endpoint), None)
+        return _count(mine)
+
+
+def _count(row: dict[str, Any] | None) -> int | None:
+    value = (row or {}).get("in_flight")
+    return value if isinstance(value, int) else None
