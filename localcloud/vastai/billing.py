@@ -24,8 +24,13 @@ def micros(dollars: float) -> int:
 
 
 def dollars(units: int) -> Decimal:
-    """Return metered units as dollars, exact to 12 places."""
+    """Return metered units as dollars, rounded to 12 places."""
     return (Decimal(units) / UNITS_PER_DOLLAR).quantize(Decimal("1e-12"))
+
+
+def dollar_text(units: int) -> str:
+    """Return metered units as dollars, never in scientific notation."""
+    return f"{dollars(units):f}"
 
 
 def storage_rate(micros_per_gb_month: int, gigabytes: float) -> int:

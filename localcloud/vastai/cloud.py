@@ -5,8 +5,8 @@ No network, no tasks. Times inside are emulated epoch seconds.
 
 from collections.abc import Iterator
 
-from localcloud.vastai import stock
 from localcloud.vastai.account import Account
+from localcloud.vastai.api.limits import RateLimits
 from localcloud.vastai.billing import MICROS_PER_DOLLAR, UNITS_PER_DOLLAR, Meter, milliseconds
 from localcloud.vastai.clock import Clock, ScaledClock
 from localcloud.vastai.errors import (
@@ -17,11 +17,11 @@ from localcloud.vastai.errors import (
 )
 from localcloud.vastai.events import CallCounters, EventLog
 from localcloud.vastai.faults import FaultQueue
-from localcloud.vastai.limits import RateLimits
-from localcloud.vastai.market import Offer
-from localcloud.vastai.rental import Order, Rental, Status, Twist
+from localcloud.vastai.offers import stock
+from localcloud.vastai.offers.market import Offer
+from localcloud.vastai.rentals.rental import Order, Rental, Status, Twist
 from localcloud.vastai.settings import Settings
-from localcloud.vastai.wire import ApiError, invalid
+from localcloud.vastai.wire import ApiError, Json, invalid
 
 
 class Cloud:
@@ -40,6 +40,7 @@ class Cloud:
         self.limits = RateLimits(enabled=settings.rate_limits)
         self.log = EventLog(self.clock)
         self.counters = CallCounters()
+        self.volumes: dict[int, Json] = {}
         self._next_id = settings.first_id
 
     def live(self) -> Iterator[Rental]:
@@ -72,7 +73,7 @@ class Cloud:
         now = self.clock.now()
         for rental in self.live():
             for step in rental.settle(now):
-                self.log.add(step.status, at=step.at, id=rental.id)
+                self.log.add("status", at=step.at, id=rental.id, status=step.status)
         if self.credit() <= 0:
             for rental in list(self.live()):
                 if rental.holds_gpus:
@@ -143,6 +144,21 @@ class Cloud:
         rental.become(Status.STOPPED, self.clock.now())
         rental.intended = rental.cur_state = "stopped"
 
+    def add_volume(self, machine_id: int, gigabytes: float, name: object) -> int:
+        """Rent a volume on a machine and return its id; volumes are not billed."""
+        volume_id = self._next_id
+        self._next_id += 1
+        self.volumes[volume_id] = {
+            "id": volume_id,
+            "label": name,
+            "machine_id": machine_id,
+            "disk_space": gigabytes,
+            "status": "active",
+            "start_date": self.clock.now(),
+            "type": "local_volume",
+        }
+        return volume_id
+
     def _sign(self, offer: Offer, order: Order, twist: Twist) -> Rental:
         """Write a new contract into the books, without GPUs so far."""
         now = self.clock.now()
@@ -150,7 +166,7 @@ class Cloud:
         rental = Rental(self._next_id, offer, order, now, twist, gpu=meter, storage=meter)
         self._next_id += 1
         self.rentals[rental.id] = rental
-        self.log.add("created", id=rental.id, offer=offer.id, label=order.label)
+        self.log.add("rented", id=rental.id, offer=offer.id, label=order.label)
         return rental
 
     def _offer(self, offer_id: int, order: Order) -> Offer:

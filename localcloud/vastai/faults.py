@@ -19,7 +19,7 @@ KINDS = CALL_KINDS | RENTAL_KINDS | {"slow"}
 ABOUT_CREATES = RENTAL_KINDS | {"offer_vanishes", "resources_unavailable"}
 CHOICES: Mapping[tuple[str, str], tuple[object, ...]] = {
     ("offer_vanishes", "form"): ("404", "404_legacy", "410"),
-    ("rate_limited", "form"): ("text", "json", "retry_after"),
+    ("rate_limited", "form"): ("text", "json", "retry_after", "search_quota"),
     ("server_error", "when"): ("before", "after"),
     ("server_error", "status"): (503, 500, 502, 504),
 }

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cmp_to_key
 from operator import eq, ge, gt, le, lt, ne
 
-from localcloud.vastai.wire import Json, as_list, invalid
+from localcloud.vastai.wire import Json, as_list, invalid, is_list, is_object
 
 Comparison = Callable[[object, object], bool]
 Order = tuple[tuple[str, bool], ...]
@@ -35,11 +35,11 @@ def coerced(wanted: object, sample: object, field: str) -> object:
 
 
 def _boolean(wanted: object, field: str) -> bool:
-    known = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
-    key = wanted.lower() if isinstance(wanted, str) else wanted
-    if not isinstance(key, bool | int | str) or key not in known:
+    known = {"true": True, "false": False, "1": True, "0": False}
+    text = str(wanted).lower()
+    if text not in known:
         raise invalid(f"{field} must be compared with true or false, got {wanted!r}")
-    return known[key]
+    return known[text]
 
 
 def _number(wanted: object, field: str) -> float:
@@ -66,11 +66,9 @@ def holds(operator: str, have: object, wanted: object, field: str) -> bool:
     return _COMPARE[operator](have, value)
 
 
-def conditions(wanted: object, field: str) -> Json:
+def conditions(wanted: object) -> Json:
     """Return a filter's operators; a bare value means `eq`."""
-    if isinstance(wanted, dict):
-        return {str(operator): value for operator, value in wanted.items()}
-    return {"eq": wanted}
+    return wanted if is_object(wanted) else {"eq": wanted}
 
 
 def matches(row: Json, filters: Mapping[str, object]) -> bool:
@@ -79,13 +77,17 @@ def matches(row: Json, filters: Mapping[str, object]) -> bool:
         holds(operator, row[field], value, field)
         for field, wanted in filters.items()
         if field in row
-        for operator, value in conditions(wanted, field).items()
+        for operator, value in conditions(wanted).items()
     )
 
 
 def ordered(rows: Iterable[Json], order: Order) -> list[Json]:
     """Return rows sorted by several columns; null comes last in either direction."""
-    return sorted(rows, key=cmp_to_key(lambda a, b: compare(a, b, order)))
+
+    def by_order(one: Json, other: Json) -> int:
+        return compare(one, other, order)
+
+    return sorted(rows, key=cmp_to_key(by_order))
 
 
 def compare(one: Mapping[str, object], other: Mapping[str, object], order: Order) -> int:
@@ -119,13 +121,14 @@ def parse_order(value: object, default: Order) -> Order:
     return tuple(order)
 
 
-def _order_item(item: object) -> tuple[str, object]:
-    match item:
-        case [str(column), direction]:
-            return column, direction
-        case [str(column)] | str(column):
-            return column, "asc"
-        case {"col": str(column), **rest}:
-            return column, rest.get("dir", "asc")
-        case _:
-            raise invalid(f"order must be a list of [column, direction], got {item!r}")
+def _order_item(item: object) -> tuple[str, str]:
+    if isinstance(item, str):
+        return item, "asc"
+    column, direction = None, "asc"
+    if is_list(item) and item:
+        column, direction = item[0], str(item[1]) if len(item) > 1 else "asc"
+    elif is_object(item):
+        column, direction = item.get("col"), str(item.get("dir", "asc"))
+    if not isinstance(column, str):
+        raise invalid(f"order must be a list of [column, direction], got {item!r}")
+    return column, direction

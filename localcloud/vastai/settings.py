@@ -36,7 +36,7 @@ class Settings:
     """The one accepted API key; None accepts any that is not empty."""
     bad_key_status: int = 401
     """Status of the `auth_error` answer: 401 as specified, or 404 as clients report."""
-    offers: int = 220
+    offers: int = 240
     """Single-GPU offers on the market; larger ones on the same GPUs come on top."""
     first_id: int = field(default_factory=random_first_id)
     """Contract id of the first rental."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 Json = dict[str, object]
 
@@ -33,16 +34,26 @@ def invalid(msg: str) -> ApiError:
     return ApiError(400, "invalid_args", msg)
 
 
+def is_object(value: object) -> TypeGuard[Json]:
+    """Return whether a JSON value is an object; its keys are strings then."""
+    return isinstance(value, dict)
+
+
+def is_list(value: object) -> TypeGuard[list[object]]:
+    """Return whether a JSON value is an array."""
+    return isinstance(value, list)
+
+
 def as_object(value: object, name: str) -> Json:
     """Return `value` if it is a JSON object."""
-    if not isinstance(value, dict):
+    if not is_object(value):
         raise invalid(f"{name} must be an object, got {value!r}")
-    return value  # type narrowing cannot see that JSON keys are strings
+    return value
 
 
 def as_list(value: object, name: str) -> list[object]:
     """Return `value` if it is a JSON array."""
-    if not isinstance(value, list):
+    if not is_list(value):
         raise invalid(f"{name} must be an array, got {value!r}")
     return value
 

@@ -280,4 +280,5 @@ require (
 	lukechampine.com/frand v1.5.1 // indirect
 )
 
+// As in Pulumi's own go.mod: a replacement does not reach those who require the module.
 replace github.com/atotto/clipboard => github.com/tgummerer/clipboard v0.0.0-20241001131231-d02d263e614e

@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import tarfile
+import urllib.error
 import urllib.request
 from pathlib import Path, PurePosixPath
 
@@ -50,7 +51,7 @@ def published_checksum(url: str, name: str) -> str:
     """Return the SHA-256 (hex) that the release's list gives for `name`."""
     try:
         with _open(url, CONNECT_SECONDS) as answer:
-            lines = answer.read(CHUNK_BYTES).decode("ascii", "replace").splitlines()
+            lines = answer.read().decode("ascii", "replace").splitlines()
     except (OSError, http.client.HTTPException) as error:
         raise ReleaseUnreachableError(f"{url}: {error}") from error
     for fields in map(str.split, lines):
@@ -98,6 +99,11 @@ def unpack(archive: Path, target: Path) -> None:
 
 
 def _open(url: str, seconds: float) -> http.client.HTTPResponse:
-    request = urllib.request.Request(url, headers={"User-Agent": "agent-docker"})  # noqa: S310
-    answer: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=seconds)  # noqa: S310
+    try:
+        answer: http.client.HTTPResponse = urllib.request.urlopen(  # noqa: S310 - not a user's URL
+            url, timeout=seconds
+        )
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise
     return answer

@@ -73,9 +73,6 @@ def run_program(program: str, arguments: list[str], runtime: dict[str, Any]) -> 
 
 def run_in_stack(program: str, parallel: int) -> int:
     """Run the program's file on an event loop as wide as the update and return the exit code."""
-    import pulumi  # noqa: PLC0415 - present by now
-    from pulumi.runtime import run_in_stack as in_stack  # noqa: PLC0415 - likewise
-
     # An update that fails leaves futures unobserved on purpose; asyncio would report each.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     loop = asyncio.new_event_loop()
@@ -83,9 +80,21 @@ def run_in_stack(program: str, parallel: int) -> int:
     # A registration blocks a thread; the SDK's own runner gives four per parallel operation.
     executor = ThreadPoolExecutor(max(parallel, 1) * 4)
     loop.set_default_executor(executor)
+    code = exit_code(loop, program)
+    executor.shutdown()
+    return code
+
+
+def exit_code(loop: asyncio.AbstractEventLoop, program: str) -> int:
+    """Run the program until all it registered is settled; report what it raised."""
+    import pulumi  # noqa: PLC0415 - present by now
+    from pulumi.runtime import run_in_stack as in_stack  # noqa: PLC0415 - likewise
 
     def run() -> None:
-        runpy.run_path(program, run_name="__main__")
+        try:
+            runpy.run_path(program, run_name="__main__")
+        except KeyboardInterrupt:
+            leave(BAIL)  # the SDK would first wait for what it has registered
 
     try:
         loop.run_until_complete(in_stack(run))
@@ -96,28 +105,30 @@ def run_in_stack(program: str, parallel: int) -> int:
         text = "".join(traceback.format_exception(error.with_traceback(own_frames(error, program))))
         pulumi.log.error("Program failed with an unhandled exception:\n" + text)
         return BAIL
-    finally:
-        executor.shutdown()
-        loop.close()
     return 0
 
 
 def own_frames(error: BaseException, program: str) -> TracebackType | None:
-    """Return the traceback from the program's first frame on; all of it if it has none."""
-    root = Path(program).resolve()
-    folder = root if root.is_dir() else root.parent
+    """Return the traceback from the program's own file on; all of it if that is not in it."""
+    main = Path(program, "__main__.py") if Path(program).is_dir() else Path(program)
     frame = error.__traceback__
     while frame is not None:
-        if Path(frame.tb_frame.f_code.co_filename).resolve().is_relative_to(folder):
+        # Compared as a whole: the project's folder may hold the environment with the SDK too.
+        if Path(frame.tb_frame.f_code.co_filename) == main:
             return frame
         frame = frame.tb_next
     return error.__traceback__
+
+
+def leave(code: int) -> NoReturn:
+    """Exit without waiting for threads: theirs is an engine that no longer answers."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(BAIL)  # threads may still wait for an engine that is on its way out
+        leave(BAIL)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-LAUNCHER = Path(__file__).with_name("child.py")
+LAUNCHER = Path(__file__).resolve().with_name("child.py")
 
 
 class Children:

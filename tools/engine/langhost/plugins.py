@@ -20,9 +20,10 @@ Stream = Literal["stdout", "stderr"]
 def run(
     request: proto.RunPluginRequest, context: grpc.ServicerContext, children: Children
 ) -> Iterator[proto.RunPluginResponse]:
-    """Yield the plugin's output as it comes and its exit code last. Raises NoInterpreterError.
+    """Yield the plugin's output as it comes and its exit code last.
 
-    A policy pack ends with the host. A provider does not: it may be creating something.
+    Raises NoInterpreterError or OSError if it cannot start. A policy pack ends with the host. A
+    provider does not: it may be creating something.
     """
     python = interpreter_of(request.info)
     is_pack = request.kind == POLICY_PACK
@@ -35,7 +36,8 @@ def run(
         lifeline=is_pack,
     )
     # The engine takes its leave of a plugin by cancelling this call.
-    context.add_callback(child.terminate)
+    if not context.add_callback(child.terminate):
+        child.terminate()
     if child.stdout is None or child.stderr is None:
         raise AssertionError("children started with `piped` have pipes")
     for name, chunk in merged(child.stdout, child.stderr):

@@ -14,7 +14,7 @@ BAIL = 32
 
 
 def run(request: proto.RunRequest, engine: str, children: Children) -> proto.RunResponse:
-    """Run the program and wait for it. Raises NoInterpreterError.
+    """Run the program and wait for it. Raises NoInterpreterError or OSError if it cannot start.
 
     Secrets travel in the environment, where the SDK looks for settings, never in the arguments.
     """
@@ -24,15 +24,12 @@ def run(request: proto.RunRequest, engine: str, children: Children) -> proto.Run
         "PULUMI_CONFIG": json.dumps(dict(request.config)),
         "PULUMI_CONFIG_SECRET_KEYS": json.dumps(list(request.configSecretKeys)),
     }
-    try:
-        child = children.start(
-            python.executable,
-            ["program", json.dumps(settings_of(request, engine))],
-            cwd=request.pwd,
-            env=python.activated(env),
-        )
-    except OSError as error:
-        return proto.RunResponse(error=f"cannot run {python.executable}: {error}")
+    child = children.start(
+        python.executable,
+        ["program", json.dumps(settings_of(request, engine))],
+        cwd=request.pwd,
+        env=python.activated(env),
+    )
     return verdict(children.wait(child))
 
 

@@ -101,7 +101,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         """Run the program to its end; its output goes straight to the engine."""
         try:
             return programs.run(request, self._engine, self._children)
-        except NoInterpreterError as error:
+        except (NoInterpreterError, OSError) as error:
             refuse(context, error)
 
     def RunPlugin(  # noqa: N802
@@ -110,7 +110,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         """Run a policy pack or a plugin written in Python, streaming its output and exit code."""
         try:
             yield from plugins.run(request, context, self._children)
-        except NoInterpreterError as error:
+        except (NoInterpreterError, OSError) as error:
             refuse(context, error)
 
     def Cancel(  # noqa: N802
@@ -121,7 +121,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         return empty_pb2.Empty()
 
 
-def refuse(context: grpc.ServicerContext, error: NoInterpreterError) -> NoReturn:
-    """End the call with the user's mistake as its message."""
+def refuse(context: grpc.ServicerContext, error: Exception) -> NoReturn:
+    """End the call with what stood in the way as its message."""
     context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
     raise error  # not reached: abort raises

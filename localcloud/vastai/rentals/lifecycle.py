@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from localcloud.vastai.cloud import Cloud
 from localcloud.vastai.errors import missing_billing
-from localcloud.vastai.order import MAX_ENV, parse_bid, parse_disk, parse_env, parse_start
-from localcloud.vastai.rental import Rental, Status
+from localcloud.vastai.rentals.order import MAX_ENV, parse_bid, parse_disk, parse_env, parse_start
+from localcloud.vastai.rentals.rental import Rental, Status
 from localcloud.vastai.wire import SUCCESS, ApiError, Json, flag, invalid, optional_text
 
 MAX_LABEL_LATER = 1024
@@ -25,11 +25,19 @@ def change_state(cloud: Cloud, rental: Rental, state: object) -> Json:
         case "stopped":
             stop(cloud, rental)
         case "frozen":
-            rental.intended = "frozen"
-            rental.become(Status.FROZEN, cloud.clock.now(), "frozen")
-            cloud.log.add("frozen", id=rental.id)
+            return freeze(cloud, rental)
         case _:
             raise invalid(f"state must be running, stopped or frozen, got {state!r}")
+    return SUCCESS
+
+
+def freeze(cloud: Cloud, rental: Rental) -> Json:
+    """Pause a running container; its GPU stays billed."""
+    if rental.status not in UP:
+        return _not_running(rental)
+    rental.intended = "frozen"
+    rental.become(Status.FROZEN, cloud.clock.now(), "frozen")
+    cloud.log.add("frozen", id=rental.id)
     return SUCCESS
 
 
@@ -40,7 +48,7 @@ def start(cloud: Cloud, rental: Rental) -> Json:
     rental.intended = "running"
     if rental.status is Status.RUNNING or rental.steps:
         return SUCCESS
-    if not cloud.occupy(rental):
+    if rental.status is Status.OFFLINE or not cloud.occupy(rental):
         rental.queued = True
         cloud.log.add("start_queued", id=rental.id)
         return UNAVAILABLE
@@ -48,15 +56,17 @@ def start(cloud: Cloud, rental: Rental) -> Json:
     return SUCCESS
 
 
-def bring_up(cloud: Cloud, rental: Rental, status: Status | None = Status.LOADING) -> None:
+def bring_up(cloud: Cloud, rental: Rental, status: Status = Status.LOADING) -> None:
     """Boot a rental that has its GPUs."""
     now = cloud.clock.now()
     rental.queued = rental.outbid = False
     rental.answering = True
     rental.cur_state = "running"
     cloud.log.add("starting", id=rental.id)
-    rental.become(status, now)
+    rental.become(status, now, status)
     rental.boot(cloud.settings.boot_seconds, now)
+    if rental.twist.boot_error is None:
+        rental.steps = [step for step in rental.steps if step.status is Status.RUNNING]
 
 
 def stop(cloud: Cloud, rental: Rental) -> None:
@@ -69,7 +79,7 @@ def stop(cloud: Cloud, rental: Rental) -> None:
 def serve_queue(cloud: Cloud) -> None:
     """Start the queued rentals whose GPUs are free now."""
     for rental in cloud.live():
-        if rental.queued and cloud.occupy(rental):
+        if rental.queued and rental.status is not Status.OFFLINE and cloud.occupy(rental):
             bring_up(cloud, rental)
 
 
@@ -88,11 +98,14 @@ def relabel(cloud: Cloud, rental: Rental, label: object) -> None:
 def restart(cloud: Cloud, rental: Rental, status: Status) -> Json:
     """Reboot or recycle a container that is up."""
     if rental.status not in UP:
-        text = f"Instance {rental.id} is not running."
-        return {"success": False, "error": "invalid_id", "msg": text}
+        return _not_running(rental)
     bring_up(cloud, rental, status)
-    rental.become(status, cloud.clock.now(), status)
     return SUCCESS
+
+
+def _not_running(rental: Rental) -> Json:
+    text = f"Instance {rental.id} is not running."
+    return {"success": False, "error": "invalid_id", "msg": text}
 
 
 def change_bid(cloud: Cloud, rental: Rental, price: object) -> Json:
@@ -139,8 +152,8 @@ def befall(cloud: Cloud, rental: Rental, fate: str) -> None:
     """Do to a rental what the renter did not ask for; see `FATES`."""
     if fate not in FATES:
         raise ApiError(404, "no_such_fate", f"expected one of {sorted(FATES)}, got {fate!r}")
-    cloud.log.add(fate, id=rental.id)
     FATES[fate](cloud, rental)
+    cloud.log.add(fate, id=rental.id)
 
 
 def _die(_cloud: Cloud, rental: Rental) -> None:
@@ -174,12 +187,13 @@ def _vanish(cloud: Cloud, rental: Rental) -> None:
 
 def _finish_boot(cloud: Cloud, rental: Rental) -> None:
     """It runs now, even where a fault keeps it from booting."""
+    if not cloud.occupy(rental):
+        raise ApiError(409, "resources_unavailable", "its GPUs are rented to somebody else")
     now = cloud.clock.now()
     rental.steps = []
     rental.twist = replace(rental.twist, stuck=False, boot_error=None)
     rental.answering = True
     rental.queued = rental.outbid = False
-    cloud.occupy(rental)
     rental.intended = rental.cur_state = "running"
     rental.become(Status.RUNNING, now, f"success, running {rental.order.image}")
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from localcloud.vastai.billing import UNITS_PER_DOLLAR
-from localcloud.vastai.offer_record import machine_fields, price_fields, slice_fields
-from localcloud.vastai.rental import Rental, Status
+from localcloud.vastai.offers.record import machine_fields, price_fields, slice_fields
+from localcloud.vastai.rentals.rental import Rental, Status
 from localcloud.vastai.wire import Json
 
 Address = Callable[[int], tuple[str, int]]

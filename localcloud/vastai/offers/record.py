@@ -1,7 +1,7 @@
 """An offer as a search returns it; rentals show many of the same fields."""
 
 from localcloud.vastai.billing import MICROS_PER_DOLLAR, storage_rate
-from localcloud.vastai.market import Machine, Offer
+from localcloud.vastai.offers.market import Machine, Offer
 from localcloud.vastai.wire import Json
 
 

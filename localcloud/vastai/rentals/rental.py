@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from localcloud.vastai.billing import Meter, milliseconds, storage_rate
-from localcloud.vastai.market import Offer
+from localcloud.vastai.offers.market import Offer
 from localcloud.vastai.wire import Json
 
 

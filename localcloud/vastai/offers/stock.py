@@ -3,12 +3,13 @@
 import random
 
 from localcloud.vastai.billing import micros
-from localcloud.vastai.hardware import CPUS, OTHERS, PLACES, RTX_4090, GpuModel
-from localcloud.vastai.market import Machine, Market
+from localcloud.vastai.offers.hardware import CPUS, OTHERS, PLACES, RTX_4090, GpuModel
+from localcloud.vastai.offers.market import Machine, Market
 
 SHARE_4090 = 0.75
 MACHINES_PER_HOST = 3
 DAY = 86_400.0
+DIRECT_PORTS = (0, 32, 50, 64, 99, 100, 100, 149, 150, 199, 200, 200)
 
 
 def stocked(seed: int, single_gpu_offers: int, now: float) -> Market:
@@ -46,7 +47,7 @@ def _machine(
 ) -> Machine:
     """Draw one machine; good hosts are more common than bad ones, as on the real market."""
     price = round(dice.triangular(*model.price, model.price[0] * 1.35), 4)
-    reliability = round(1 - dice.betavariate(1.1, 14) * 0.6, 6)
+    reliability = round(1 - dice.betavariate(1.1, 24) * 0.5, 6)
     data_centre = dice.random() < 0.3  # noqa: PLR2004 - share of data centres
     network = dice.choice((200.0, 500.0, 900.0, 2_000.0, 8_000.0))
     gpu_ram = dice.randint(*model.ram_mb)
@@ -60,10 +61,10 @@ def _machine(
         gpu_bid=micros(round(price * dice.uniform(0.4, 0.7), 4)),
         storage_price=micros(round(dice.uniform(0.05, 0.30), 3)),
         reliability=min(0.999, max(0.85, reliability)),
-        verification="verified" if data_centre or dice.random() < 0.9 else "unverified",  # noqa: PLR2004 - share
+        verification="verified" if data_centre or dice.random() < 0.94 else "unverified",  # noqa: PLR2004 - share
         hosting_type=int(data_centre),
         geolocation=dice.choice(PLACES),
-        direct_ports=dice.choice((0, 4, 16, 50, 99, 100, 150, 199, 200)),
+        direct_ports=dice.choice(DIRECT_PORTS),
         static_ip=data_centre,
         inet_up=round(network * dice.uniform(0.5, 1.0), 1),
         inet_down=round(network * dice.uniform(0.7, 1.1), 1),

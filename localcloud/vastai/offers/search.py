@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from localcloud.vastai.market import Machine, Market
-from localcloud.vastai.offer_record import driver_number, offer_record
+from localcloud.vastai.offers.market import Machine, Market
+from localcloud.vastai.offers.record import driver_number, offer_record
 from localcloud.vastai.query import conditions, holds, matches, ordered, parse_order
-from localcloud.vastai.wire import Json, as_number, invalid
+from localcloud.vastai.wire import Json, as_number, invalid, is_list
 
 DEFAULT_LIMIT = 64
 DEFAULT_STORAGE_GB = 8.0
@@ -62,7 +62,7 @@ def in_scope(machine: Machine, scopes: Json) -> bool:
     }
     if not matches({**have}, {name: scopes[name] for name in have if name in scopes}):
         return False
-    place = conditions(scopes.get("geolocation", {}), "geolocation")
+    place = conditions(scopes.get("geolocation", {}))
     return all(_placed(machine.geolocation, operator, value) for operator, value in place.items())
 
 
@@ -94,9 +94,9 @@ def _driver_as_number(filters: Json) -> None:
     wanted = filters.pop("driver_version", None)
     if wanted is None:
         return
-    operators = conditions(wanted, "driver_version")
+    operators = conditions(wanted)
     filters["driver_vers"] = {
-        operator: [_driver(one) for one in value] if isinstance(value, list) else _driver(value)
+        operator: [_driver(one) for one in value] if is_list(value) else _driver(value)
         for operator, value in operators.items()
     }
 

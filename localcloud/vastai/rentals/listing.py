@@ -6,8 +6,8 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 
-from localcloud.vastai.instance_record import COMPUTED
 from localcloud.vastai.query import Order, compare, matches, ordered, parse_order
+from localcloud.vastai.rentals.record import COMPUTED
 from localcloud.vastai.wire import ApiError, Json, as_list, as_object
 
 MAX_PAGE = 25

@@ -5,7 +5,7 @@ import contextlib
 import json
 from http import HTTPStatus
 
-from localcloud.vastai.ollama import Answer, Ollama
+from localcloud.vastai.machines.ollama import Answer, Ollama
 
 MAX_BODY = 10_000_000
 

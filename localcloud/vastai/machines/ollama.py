@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from localcloud.vastai.wire import Json
+from localcloud.vastai.wire import Json, is_object
 
 VERSION = "0.12.6"
 PULL_VARIABLES = ("OLLAMA_MODELS_PULL", "AGENT_DOCKER_MODELS")
@@ -22,6 +22,11 @@ class Answer:
     lines: Sequence[Json] | None = None
 
 
+NOT_ALLOWED = Answer("405 method not allowed", 405)
+READ = {"/", "/api/version", "/api/tags", "/api/ps"}
+POSTED = {"/api/generate", "/api/pull"}
+
+
 @dataclass
 class Ollama:
     """One machine's models; a model that generated is loaded."""
@@ -31,37 +36,42 @@ class Ollama:
 
     def answer(self, method: str, path: str, body: bytes) -> Answer:
         """Return the answer to a request."""
-        match method, path:
-            case (("GET" | "HEAD"), "/"):
-                return Answer("Ollama is running" if method == "GET" else "")
-            case "GET", "/api/version":
+        if path in POSTED:
+            return self._post(path, body) if method == "POST" else NOT_ALLOWED
+        if path not in READ:
+            return Answer("404 page not found", 404)
+        if method not in {"GET", "HEAD"}:
+            return NOT_ALLOWED
+        # A HEAD must not be followed by a body, whatever it asks about.
+        return self._read(path) if method == "GET" else Answer("")
+
+    def _read(self, path: str) -> Answer:
+        match path:
+            case "/api/version":
                 return Answer({"version": VERSION})
-            case "GET", "/api/tags":
+            case "/api/tags":
                 return Answer({"models": [_model(name) for name in self.models]})
-            case "GET", "/api/ps":
+            case "/api/ps":
                 return Answer({"models": [_loaded(name) for name in self.loaded]})
-            case "POST", ("/api/generate" | "/api/pull"):
-                return self._post(path, body)
-            case _, ("/" | "/api/version" | "/api/tags" | "/api/ps" | "/api/generate"):
-                return Answer("405 method not allowed", 405)
             case _:
-                return Answer("404 page not found", 404)
+                return Answer("Ollama is running")
 
     def _post(self, path: str, body: bytes) -> Answer:
         try:
             request: object = json.loads(body)
         except ValueError:
             request = None
-        if not isinstance(request, dict) or not isinstance(request.get("model"), str):
+        model = request.get("model") if is_object(request) else None
+        if not is_object(request) or not isinstance(model, str):
             return Answer({"error": "model is required"}, 400)
-        name = _tagged(request["model"])
+        name = _tagged(model)
         if path == "/api/pull":
             return self._pull(name)
         if name not in self.models:
             return Answer({"error": f"model '{request['model']}' not found"}, 404)
         if name not in self.loaded:
             self.loaded.append(name)
-        return _generated(request["model"], stream=request.get("stream") is not False)
+        return _generated(model, stream=request.get("stream") is not False)
 
     def _pull(self, name: str) -> Answer:
         if name not in self.models:

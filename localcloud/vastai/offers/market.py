@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from localcloud.vastai.hardware import GpuModel
+from localcloud.vastai.offers.hardware import GpuModel
 
 SLICE_SIZES = (1, 2, 4, 8)
 

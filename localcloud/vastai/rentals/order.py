@@ -3,7 +3,7 @@
 import re
 
 from localcloud.vastai.billing import micros
-from localcloud.vastai.rental import Order
+from localcloud.vastai.rentals.rental import Order
 from localcloud.vastai.wire import (
     ApiError,
     Json,

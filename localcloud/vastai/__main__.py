@@ -1,0 +1,73 @@
+"""`python -m localcloud.vastai`: the emulator alone, until it is told to stop."""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from localcloud.vastai.machines.addresses import available_addresses
+from localcloud.vastai.server import Emulator, listen, start_line
+from localcloud.vastai.settings import Settings, random_first_id
+
+KEY_VARIABLE = "LOCALCLOUD_VAST_KEY"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    commands = argparse.ArgumentParser(
+        prog="python -m localcloud.vastai",
+        description="Emulate the Vast.ai API on 127.0.0.1. Prints one JSON line when ready.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = commands.add_argument
+    add("--port", type=int, default=0, help="TCP port of the API; 0 takes a free one")
+    add("--seed", type=int, default=1, help="the same seed gives the same offers")
+    add("--boot-seconds", type=float, default=2.0, help="emulated seconds until a machine runs")
+    add("--time-scale", type=float, default=1.0, help="emulated seconds per real second")
+    add(
+        "--rate-limits",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="enforce Vast.ai's thresholds",
+    )
+    add("--create-seconds", type=float, default=0.0, help="real seconds a create takes to answer")
+    add("--key", help=f"the accepted API key, better given as {KEY_VARIABLE}; else any is accepted")
+    add("--bad-key-status", type=int, choices=(401, 404), default=401, help="answer to a bad key")
+    add(
+        "--offers", type=int, default=240, help="single-GPU offers, three quarters of them RTX 4090"
+    )
+    add("--first-id", type=int, help="contract id of the first rental; else random")
+    add("--credit", type=float, default=1000.0, help="prepaid dollars")
+    return commands
+
+
+def settings(arguments: Sequence[str]) -> Settings:
+    """Return the settings that a command line and the environment ask for."""
+    values = vars(parser().parse_args(arguments))
+    values["key"] = values["key"] or os.environ.get(KEY_VARIABLE) or None
+    values["first_id"] = values["first_id"] or random_first_id()
+    return Settings(**values)
+
+
+async def serve(chosen: Settings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    sock, url = listen(chosen.port)
+    addresses = available_addresses()
+    emulator = Emulator(chosen, sock, addresses)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, emulator.stop)
+
+    def announce() -> None:
+        sys.stdout.write(json.dumps(start_line(url, addresses)) + "\n")
+        sys.stdout.flush()
+
+    with sock:
+        await emulator.serve(announce)
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(settings(sys.argv[1:])))

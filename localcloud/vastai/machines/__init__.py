@@ -1,0 +1,1 @@
+"""The rented machines as real HTTP servers on loopback."""

@@ -1,0 +1,1 @@
+"""What is rented: contracts, their states and bills."""

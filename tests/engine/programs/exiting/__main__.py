@@ -1,0 +1,5 @@
+"""Chooses its own exit code."""
+
+import sys
+
+sys.exit(7)
