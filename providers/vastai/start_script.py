@@ -1,6 +1,6 @@
 """The command a rented machine runs: start.sh, shortened to what Vast.ai accepts.
 
-Pure text, no Pulumi: the same file always gives the same command, so an unchanged script is no diff.
+Pure text, no Pulumi. The same file always gives the same command: an unchanged script is no diff.
 """
 
 from importlib import resources
@@ -32,7 +32,7 @@ class StartScriptTooLong(AgentDockerError):
 
 def source() -> str:
     """Return start.sh as it is written."""
-    return resources.files(__package__).joinpath("start.sh").read_text(encoding="utf-8")
+    return resources.files("components").joinpath("start.sh").read_text(encoding="utf-8")
 
 
 def shorten(script: str) -> str:

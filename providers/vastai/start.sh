@@ -1,12 +1,12 @@
 #!/bin/bash
-# The main process of a rented machine: join the tailnet, then serve Ollama to it and to nobody else.
+# The main process of a rented machine: join the tailnet, serve Ollama to it and to nobody else.
 # docs/start-script.md tells the story. start_script.py drops comments, blank lines and indentation
 # before this is sent (Vast.ai takes 4096 characters), hence no here-documents and few words.
 set -euo pipefail
 umask 77
 
-# What a process was started with stays readable in /proc as long as it lives. So the key goes through
-# a pipe to a second start of this script, and Vast's own key for the instance, unused here, is dropped.
+# What a process was started with stays readable in /proc as long as it lives. So the key goes to a
+# second start of this script through a pipe, and Vast's own key for the instance is dropped.
 if [[ ${TAILSCALE_AUTH_KEY:-} ]]; then
   exec 3< <(printf '%s\n' "$TAILSCALE_AUTH_KEY")
   unset TAILSCALE_AUTH_KEY CONTAINER_API_KEY
@@ -33,7 +33,7 @@ run() {
 # until COMMAND; do again WHAT || GIVE_UP; done: four tries, the pause doubles.
 again() {
   say "$1: try $((++try)) failed"
-  ((try < 4)) && run sleep $((delay << try >> 1))
+  ((try < 4)) && run sleep $((delay * 2 ** (try - 1)))
 }
 
 # Logging out frees the machine's name at once. An ephemeral node that only goes silent keeps it for
@@ -41,7 +41,7 @@ again() {
 trap '{
   trap "" TERM INT
   [[ ! ${tailscaled:-} ]] || timeout 5 "$bin/tailscale" --socket="$home/sock" logout
-  jobs -p | xargs -r kill
+  kill $(jobs -p)
   wait
 } >/dev/null 2>&1 || :' EXIT
 trap 'exit 0' TERM INT
@@ -57,11 +57,12 @@ bin=$home/tailscale_${version}_$(dpkg --print-architecture)
 
 fetch() {
   if command -v curl; then
-    run curl -fsSLo "$2" "$1"
+    run curl -m300 -fsSLo "$2" "$1"
   elif command -v wget; then
-    run wget -qO "$2" "$1"
+    run wget -T60 -qO "$2" "$1"
   else
-    run apt-get -qq update && run apt-get -qqy install ca-certificates curl && run curl -fsSLo "$2" "$1"
+    run apt-get -qq update && run apt-get -qqy install ca-certificates curl &&
+      run curl -m300 -fsSLo "$2" "$1"
   fi >/dev/null
 }
 
@@ -89,11 +90,11 @@ done
 
 join() {
   local status=0 out
-  run "$bin/tailscale" --socket="$home/sock" up --hostname="$name" --accept-dns=false --timeout=60s \
-    --auth-key=file:<(printf %s "$key") >"$home/up.log" 2>&1 || status=$?
+  run "$bin/tailscale" --socket="$home/sock" up --hostname="$name" --accept-dns=false \
+    --timeout=60s --auth-key=file:<(printf %s "$key") >"$home/up.log" 2>&1 || status=$?
   out=$(<"$home/up.log")
   rm "$home/up.log"
-  say "tailscale up: $status ${out//"$key"/***}"
+  say "tailscale up: exit $status ${out//"$key"/***}"
   return $status
 }
 try=0
@@ -108,8 +109,9 @@ port=11434
 [[ ! ${OLLAMA_HOST:-} =~ :([0-9]+)/?$ ]] || port=${BASH_REMATCH[1]}
 
 # tailscaled passes a connection from the tailnet on to 127.0.0.1, same port. There a relay listens:
-# bound to loopback, Ollama answers 403 to any Host header that is not a local name, so the relay says
-# `Host: localhost`, and `Connection: close` to have one header per connection.
+# bound to loopback, Ollama answers 403 to a Host header that is no local name (server/routes.go,
+# allowedHostsMiddleware). The relay says `Host: localhost`, and `Connection: close` so that there
+# is one header per connection. perl-base is in every Debian and Ubuntu image.
 if [[ ${AGENT_DOCKER_LISTEN_ALL:-} != 1 ]]; then
   export OLLAMA_HOST=127.0.0.2:$port
   perl -MIO::Socket -e '
@@ -138,7 +140,7 @@ ollama=$!
 pull() { ollama show "$1" || ollama pull "$1"; } >"$home/pull.log" 2>&1
 
 models() {
-  until ollama list; do sleep .5; done >/dev/null 2>&1
+  until ollama list; do sleep .2; done >/dev/null 2>&1
   say "ollama answers at $OLLAMA_HOST"
   for model in ${AGENT_DOCKER_MODELS//,/ }; do
     try=0
@@ -151,7 +153,11 @@ models() {
 models &
 
 # A machine that nobody can reach costs as much as one that works, so nothing is restarted in place:
-# the container exits, the fleet sees that and replaces the machine.
-wait -n "$tailscaled" "$ollama" ${relay:+"$relay"} || :
-kill -0 "$tailscaled" 2>/dev/null || die "tailscaled ended: $(tail -n1 "$home/tailscaled.log")"
+# the container exits, the fleet sees that and replaces the machine. `wait -n` would do for this, but
+# it passes over a child that died before it was called.
+alive() { kill -0 "$1" 2>/dev/null; }
+while alive "$ollama" && alive "${relay:-$ollama}"; do
+  alive "$tailscaled" || die "tailscaled ended: $(tail -n1 "$home/tailscaled.log")"
+  run sleep 1
+done
 die 'ollama or its relay ended'
