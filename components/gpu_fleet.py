@@ -6,12 +6,12 @@ from typing import Any
 
 import pulumi
 
-from components.start_script import ENTRYPOINT, MODELS_VARIABLE, start_args
 from contracts.fleet import FleetSettings, render_endpoint
 from contracts.labels import Label
 from contracts.outputs import InstanceOutput
 from contracts.slots import Slot
 from providers.vastai.instance import Instance, InstanceArgs
+from providers.vastai.start_script import MODELS_VARIABLE, digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +73,7 @@ def instance_args(slot: Slot, args: GpuFleetArgs) -> InstanceArgs:
         bid=fleet.bid_per_hour,
         image=fleet.image,
         env=dict(fleet.env) | {MODELS_VARIABLE: ",".join(fleet.models)},
-        onstart=ENTRYPOINT,
-        args=start_args(),
+        script=digest(),
         selection=fleet.selection.model_dump(mode="json"),
         endpoint=fleet.endpoint,
         port=fleet.port,

@@ -17,7 +17,11 @@ class InstanceOutput(BaseModel):
     """One machine of the fleet as the gpu stack records it."""
 
     model_config = ConfigDict(
-        extra="ignore", frozen=True, alias_generator=to_camel, serialize_by_alias=True
+        extra="ignore",
+        frozen=True,
+        defer_build=True,
+        alias_generator=to_camel,
+        serialize_by_alias=True,
     )
 
     slot: str

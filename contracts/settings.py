@@ -16,6 +16,7 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
+        defer_build=True,
         frozen=True,
         allow_inf_nan=False,
         alias_generator=to_camel,

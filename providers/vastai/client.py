@@ -65,6 +65,8 @@ class VastClient:
             transport=transport,
             # Proxies of the shell must not see the key, nor lead the local profile elsewhere.
             trust_env=False,
+            # Plain HTTP has no certificate; loading the trust store costs 35 ms of CPU.
+            verify=not credentials.url.lower().startswith("http:"),
             follow_redirects=False,
         )
 

@@ -7,7 +7,7 @@ state file and must not change. It has no attributes; keys come from the environ
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 from pulumi.dynamic import (
@@ -21,15 +21,12 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from contracts.fleet import Selection, hostname, render_endpoint
 from contracts.labels import Label
-from providers import agent_router
-from providers.vastai.errors import NotFound
-from providers.vastai.models import Instance as LiveInstance
-from providers.vastai.models import Rental
-from providers.vastai.offers import Want
-from providers.vastai.renting import Rented
-from providers.vastai.runtime import runtime, tailnet_key
+
+# Most updates only check and diff. What talks to Vast.ai is imported by the operations that do:
+# it would be half of the CPU seconds of an update that changes nothing.
+if TYPE_CHECKING:
+    from providers.vastai.runtime import Runtime
 
 Props = dict[str, Any]
 
@@ -38,12 +35,16 @@ IDENTITY = ("label", "gpu", "gpu_count", "disk_gb", "interruptible", "generation
 # The machine will not come back by itself from these; the rule is Vast.ai's own.
 DEAD = frozenset({"exited", "offline", "unknown", "outbid"})
 # What the next start of the container uses; written at create and when `revision` changes.
-TEMPLATE = ("image", "env", "onstart", "args")
+TEMPLATE = ("image", "env", "script")
 
 
 @dataclass(frozen=True, kw_only=True)
 class InstanceArgs:
-    """What a slot asks for. `env` is plain: the tailnet's key is added when renting."""
+    """What a slot asks for.
+
+    `env` is plain: the tailnet's key is added when renting. `script` is the start script's
+    digest; the script itself is the provider's own and would only bloat the state.
+    """
 
     label: str
     gpu: str
@@ -51,8 +52,7 @@ class InstanceArgs:
     disk_gb: int
     image: str
     env: Mapping[str, str]
-    onstart: str
-    args: list[str]
+    script: str
     selection: Mapping[str, Any]
     endpoint: str
     port: int
@@ -77,8 +77,7 @@ class InstanceArgs:
             "revision": self.revision,
             "image": self.image,
             "env": dict(self.env),
-            "onstart": self.onstart,
-            "args": list(self.args),
+            "script": self.script,
             "selection": dict(self.selection),
             "exclude_machines": list(self.exclude_machines),
             "exclude_hosts": list(self.exclude_hosts),
@@ -116,12 +115,18 @@ class InstanceProvider(ResourceProvider):
 
     def create(self, props: Props) -> CreateResult:
         """Find the machine that carries the label, or rent one."""
-        tools = runtime()
-        rented = tools.renter.rent(want(props), rental(props))
-        return CreateResult(str(rented.contract), {**_kept(props), **outputs(props, rented)})
+        from providers.vastai import records  # noqa: PLC0415 - as above
+
+        order = records.rental(props, os.environ)
+        rented = runtime().renter.rent(records.want(props), order)
+        outs = {**records.kept(props), **records.outputs(props, rented)}
+        return CreateResult(str(rented.contract), outs)
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """The live state; empty only when the contract is proved gone."""
+        from providers.vastai import records  # noqa: PLC0415 - as above
+        from providers.vastai.errors import NotFound  # noqa: PLC0415 - as above
+
         tools = runtime()
         contract = int(id_)
         found = next((i for i in tools.session.instances() if i.id == contract), None)
@@ -130,10 +135,12 @@ class InstanceProvider(ResourceProvider):
                 found = tools.client.instance(contract)
             except NotFound:
                 return ReadResult(None, {})
-        return ReadResult(id_, {**props, **seen(found)})
+        return ReadResult(id_, {**props, **records.seen(found)})
 
     def update(self, id_: str, olds: Props, news: Props) -> UpdateResult:
         """Change bid, label or template in place."""
+        from providers.vastai import records  # noqa: PLC0415 - as above
+
         client, contract = runtime().client, int(id_)
         if news.get("bid") is not None and _differs(olds, news, "bid"):
             client.bid(contract, float(news["bid"]))
@@ -141,7 +148,7 @@ class InstanceProvider(ResourceProvider):
             client.set_label(contract, str(news["label"]))
         keep = {} if _differs(olds, news, "revision") else {k: olds.get(k) for k in TEMPLATE}
         if not keep:
-            order = rental(news)
+            order = records.rental(news, os.environ)
             client.update_template(
                 contract,
                 image=order.image,
@@ -151,10 +158,14 @@ class InstanceProvider(ResourceProvider):
             )
         # Of the old ones only what is no input: a setting that was removed must not live on.
         live = {key: olds.get(key) for key in OUTPUTS} | {"live_label": news["label"]}
-        return UpdateResult({**live, **_kept(news), **keep, **_endpoint(news, contract)})
+        return UpdateResult(
+            {**live, **records.kept(news), **keep, **records.endpoint(news, contract)}
+        )
 
     def delete(self, id_: str, props: Props) -> None:
         """Deregister, destroy, and return once a read proves the machine gone."""
+        from providers import agent_router  # noqa: PLC0415 - as above
+
         if router := props.get("router"):
             agent_router.deregister_quietly(str(router), str(props.get("endpoint")))
         dead = props.get("status") in DEAD
@@ -192,100 +203,11 @@ class Instance(Resource, module="vastai", name="Instance"):
 OUTPUTS = ("contract", "machine", "host", "status", "hostname", "endpoint", "cost_per_hour")
 
 
-def want(props: Props) -> Want:
-    """What the inputs ask Vast.ai for. Numbers arrive as floats."""
-    return Want(
-        gpu=str(props["gpu"]),
-        gpu_count=int(props["gpu_count"]),
-        disk_gb=float(props["disk_gb"]),
-        bid=None if props.get("bid") is None else float(props["bid"]),
-        selection=Selection.model_validate(props.get("selection") or {}),
-        exclude_machines=frozenset(map(int, props.get("exclude_machines") or ())),
-        exclude_hosts=frozenset(map(int, props.get("exclude_hosts") or ())),
-    )
+def runtime() -> "Runtime":
+    """The client and session of this process, made on first use."""
+    from providers.vastai.runtime import runtime as made  # noqa: PLC0415 - as above
 
-
-def rental(props: Props) -> Rental:
-    """The create body, with what only the environment knows."""
-    label = Label.parse(props["label"])
-    env = {str(k): str(v) for k, v in (props.get("env") or {}).items()}
-    if label is not None:
-        env["AGENT_DOCKER_SLOT"] = label.slot
-    if props.get("tailnet"):
-        env["TAILSCALE_AUTH_KEY"] = tailnet_key(os.environ)
-    return Rental(
-        image=str(props["image"]),
-        disk=float(props["disk_gb"]),
-        label=str(props["label"]),
-        env=env,
-        onstart=props.get("onstart"),
-        args=[str(arg) for arg in props.get("args") or ()],
-        price=None if props.get("bid") is None else float(props["bid"]),
-    )
-
-
-def outputs(props: Props, rented: Rented) -> Props:
-    """What create knows. Identity is that of the machine, so an adopted misfit is replaced."""
-    disk = rented.disk_gb
-    same_disk = disk is None or abs(disk - float(props["disk_gb"])) < 1  # Hosts round the GB.
-    told = {
-        "machine": rented.machine,
-        "host": rented.host,
-        "gpu": rented.gpu,
-        "gpu_count": rented.gpu_count,
-        "disk_gb": None if same_disk else disk,
-        "interruptible": rented.interruptible,
-    }
-    return {
-        "contract": rented.contract,
-        **_kept(told),
-        "cost_per_hour": rented.cost_per_hour,
-        "status": rented.status,
-        "live_label": props["label"],
-        **_endpoint(props, rented.contract),
-    }
-
-
-def seen(live: LiveInstance) -> Props:
-    """What a read knows; never the environment or the start script that the API echoes."""
-    return {
-        "contract": live.id,
-        "machine": live.machine_id,
-        "host": live.host_id,
-        "status": status(live),
-        "cost_per_hour": live.dph_total,
-        # Not None: the engine drops that from state, and a lost label would look like a kept one.
-        "live_label": live.label or "",
-    }
-
-
-def status(live: LiveInstance) -> str:
-    """Vast.ai's status in one word; `outbid` for a bid that lost its GPU.
-
-    A paused interruptible machine is stopped although we still want it running.
-    """
-    actual = live.actual_status or "loading"
-    wanted_running = live.intended_status == "running"
-    if live.is_bid and wanted_running and actual in {"stopped", "exited"}:
-        return "outbid"
-    return actual
-
-
-def _endpoint(props: Props, contract: int) -> Props:
-    label = Label.parse(props["label"])
-    slot = label.slot if label else ""
-    endpoint = render_endpoint(
-        str(props["endpoint_template"]),
-        slot=slot,
-        contract=contract,
-        tailnet=props.get("tailnet"),
-        port=int(props["port"]),
-    )
-    return {"hostname": hostname(slot, contract), "endpoint": endpoint}
-
-
-def _kept(props: Props) -> Props:
-    return {key: value for key, value in props.items() if value is not None}
+    return made()
 
 
 def _differs(olds: Props, news: Props, key: str) -> bool:

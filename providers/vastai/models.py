@@ -20,7 +20,7 @@ Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else val
 class Record(BaseModel):
     """A tolerant, frozen record."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
 class Offer(Record):
@@ -93,7 +93,7 @@ class User(Record):
 class Rental(BaseModel):
     """The body of a create. Holds the tailnet key in `env`: never printed, never stored."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     image: str
     disk: float = Field(description="GB.")

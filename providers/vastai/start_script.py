@@ -3,6 +3,7 @@
 Pure text, no Pulumi. The same file always gives the same command: an unchanged script is no diff.
 """
 
+import hashlib
 from importlib import resources
 from typing import Final
 
@@ -32,7 +33,7 @@ class StartScriptTooLong(AgentDockerError):
 
 def source() -> str:
     """Return start.sh as it is written."""
-    return resources.files("components").joinpath("start.sh").read_text(encoding="utf-8")
+    return resources.files("providers.vastai").joinpath("start.sh").read_text(encoding="utf-8")
 
 
 def shorten(script: str) -> str:
@@ -60,12 +61,17 @@ def start_command() -> list[str]:
     return [ENTRYPOINT, *start_args()]
 
 
+def digest() -> str:
+    """Return a short name of the script's present text."""
+    return hashlib.sha256(render().encode()).hexdigest()[:12]
+
+
 def fit(args: list[str]) -> list[str]:
     """Return `args` unchanged, or refuse what is longer than Vast.ai takes."""
     size = len(ENTRYPOINT) + sum(map(len, args))
     if size > MAX_CHARACTERS:
         raise StartScriptTooLong(
             f"the start command has {size} characters, Vast.ai takes {MAX_CHARACTERS}",
-            hint="shorten components/start.sh; comments and indentation are free",
+            hint="shorten start.sh; comments and indentation are free",
         )
     return args

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components import start_script
-from components.start_script import StartScriptTooLong, fit, render, shorten, start_command
+from providers.vastai import start_script
+from providers.vastai.start_script import StartScriptTooLong, fit, render, shorten, start_command
 
 SHELLCHECK = Path(sys.executable).with_name("shellcheck")
 FORMS = {"as written": start_script.source, "as sent": render}
@@ -79,7 +79,7 @@ def test_every_variable_we_name_is_read_by_the_script() -> None:
 
 
 def test_every_variable_is_explained() -> None:
-    page = (Path(start_script.__file__).parents[1] / "docs" / "start-script.md").read_text()
+    page = (Path(start_script.__file__).parents[2] / "docs" / "start-script.md").read_text()
     for key, value in vars(start_script).items():
         assert not key.endswith("_VARIABLE") or f"| `{value}` |" in page, value
 

@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from components.start_script import start_command
+from providers.vastai.start_script import start_command
 
 T = TypeVar("T")
 DEADLINE = 20.0

@@ -1,0 +1,143 @@
+"""Pulumi mocks that refuse what they were not told to expect."""
+
+import asyncio
+import contextvars
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+import pytest
+from google.protobuf.json_format import MessageToDict
+from pulumi.runtime import mocks
+from pulumi.runtime.stack import run_pulumi_func
+
+from contracts.program import INSTANCE_TYPE
+
+FLEET_TYPE = "agent-docker:gpu:GpuFleet"
+PROVIDER_TYPE = "pulumi:providers:pulumi-python"
+REFERENCE_TYPE = "pulumi:pulumi:StackReference"
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Resource:
+    """One registration as the engine received it."""
+
+    type: str
+    name: str
+    parent: str
+    provider: str
+    inputs: Json
+    delete_before_replace: bool
+
+
+class Cloud(mocks.Mocks):
+    """Rents a machine for each instance; any other type is a mistake."""
+
+    def __init__(self, last: Json) -> None:
+        self.last = last
+        self.contracts = iter(range(501, 600))
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, Json]:
+        if args.typ == INSTANCE_TYPE:
+            contract = next(self.contracts)
+            rented = {"contract": contract, "machine": contract - 400, "host": 7}
+            known = rented | {"status": "loading", "cost_per_hour": 0.4, "hostname": "h"}
+            return str(contract), args.inputs | known | {"endpoint": "http://as-created"}
+        if args.typ == REFERENCE_TYPE:
+            return "reference", {"name": args.name, "outputs": self.last, "secretOutputNames": []}
+        if args.typ in {FLEET_TYPE, PROVIDER_TYPE}:
+            return args.name, {}
+        raise AssertionError(f"unexpected resource {args.typ} {args.name}")
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[Json, None]:
+        raise AssertionError(f"unexpected call {args.token}")
+
+
+class Recorder(mocks.MockMonitor):
+    """Notes registrations, which mocks do not show whole."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        super().__init__(cloud)
+        self.seen: list[Resource] = []
+        self.outputs: dict[str, Json] = {}
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: ANN401, N802 - the monitor's own
+        if request.type != "pulumi:pulumi:Stack":
+            self.seen.append(
+                Resource(
+                    type=request.type,
+                    name=request.name,
+                    parent=request.parent.split("::")[-1],
+                    provider=request.provider.split("::")[-2] if request.provider else "",
+                    inputs=MessageToDict(request.object),
+                    delete_before_replace=request.deleteBeforeReplace,
+                )
+            )
+        return super().RegisterResource(request)
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: ANN401, N802 - as above
+        self.outputs[request.urn.split("::")[-1]] = MessageToDict(request.outputs)
+        return super().RegisterResourceOutputs(request)
+
+
+@dataclass
+class Graph:
+    """What a program registered and exported."""
+
+    config: Json = field(default_factory=dict)
+    last: Json = field(default_factory=dict)
+    stack: str = "gpu"
+    seen: list[Resource] = field(default_factory=list)
+    registered: dict[str, Json] = field(default_factory=dict)
+
+    def run(self, program: Callable[[], None]) -> Json:
+        """The program's exports, resolved."""
+        return contextvars.copy_context().run(self._run, program)
+
+    def of(self, type_: str) -> list[Resource]:
+        return sorted((r for r in self.seen if r.type == type_), key=lambda r: r.name)
+
+    def _run(self, program: Callable[[], None]) -> Json:
+        recorder, loops = Recorder(Cloud(self.last)), []
+        exports: Json = {}
+
+        def with_loop() -> None:
+            # The mocks leave the loops open that they make in their threads; ours are closed.
+            loops.append(asyncio.new_event_loop())
+            asyncio.set_event_loop(loops[-1])
+
+        async def main() -> None:
+            workers = ThreadPoolExecutor(initializer=with_loop)
+            asyncio.get_running_loop().set_default_executor(workers)
+            pulumi.runtime.reset_options()
+            pulumi.runtime.set_mocks(
+                recorder.mocks,
+                project="agent-docker",
+                stack=self.stack,
+                preview=False,
+                monitor=recorder,
+                organization="organization",
+            )
+            text = {k: v if isinstance(v, str) else json.dumps(v) for k, v in self.config.items()}
+            pulumi.runtime.set_all_config({f"agent-docker:{k}": v for k, v in text.items()})
+            await run_pulumi_func(program)
+            for name, value in pulumi.runtime.get_root_resource().outputs.items():
+                exports[name] = await pulumi.Output.from_input(value).future()
+
+        try:
+            asyncio.run(main())
+        finally:
+            for loop in loops:
+                loop.close()
+            self.seen, self.registered = recorder.seen, recorder.outputs
+        return exports
+
+
+@pytest.fixture
+def graph() -> Iterator[Graph]:
+    return Graph()
