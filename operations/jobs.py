@@ -8,7 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-Kind = Literal["deploy", "apply", "destroy", "refresh", "snapshot", "cancel"]
+# The engine's own default goes with the cores of the machine it runs on; ours wait for Vast.ai.
+OPERATIONS_AT_ONCE = 64
+
+Kind = Literal["deploy", "apply", "destroy", "refresh", "snapshot", "cancel", "remove"]
 
 
 class Document(BaseModel):
@@ -32,7 +35,7 @@ class Job(Document):
     # Slots whose machines may be deleted or replaced; None lets everything pass.
     expendable: tuple[str, ...] | None = None
     message: str | None = None
-    parallel: int | None = None
+    parallel: int = OPERATIONS_AT_ONCE
     clear_pending: bool = False
     remove: bool = False
     # An update that changes nothing is not run; its preview has said so.
@@ -61,6 +64,11 @@ class MessageEvent(Document):
     severity: str
     text: str
     urn: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of the resource it is about; empty for what is about none."""
+        return self.urn.rsplit("::", 1)[-1]
 
 
 class PhaseEvent(Document):

@@ -44,7 +44,7 @@ def _owner() -> str:
             f"Pulumi.{stack}.yaml has no agent-docker:owner, so machines could not be told apart",
             hint=f"run `agent-docker init {stack}` once; it writes a random owner id",
         )
-    if not re.match(OWNER_PATTERN, owner):
+    if not re.fullmatch(OWNER_PATTERN, owner):
         raise SettingsError(f"agent-docker:owner must match {OWNER_PATTERN}, got {owner!r}")
     return owner
 

@@ -46,7 +46,7 @@ class InstanceArgs:
     digest; the script itself is the provider's own and would only bloat the state.
     """
 
-    label: str
+    label: pulumi.Input[str]
     gpu: str
     gpu_count: int
     disk_gb: int

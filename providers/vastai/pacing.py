@@ -75,7 +75,7 @@ class SharedPace:
     ) -> None:
         digest = hashlib.sha256(account.encode()).hexdigest()[:16]
         self._file = (folder or shared_folder()) / f"pace-{digest}.json"
-        self._lock = FileLock(f"{self._file}.lock")
+        self._lock = process_lock(f"{self._file}.lock")
         self._intervals = intervals
         self._clock = clock
         self._sleep = sleep
@@ -125,6 +125,15 @@ def replace_text(path: Path, text: str) -> None:
     fresh = path.with_name(f"{path.name}.new")
     fresh.write_text(text)
     fresh.replace(path)
+
+
+def process_lock(path: Path | str) -> FileLock:
+    """A lock that its holder's death frees, whatever the death.
+
+    Without the soft fallback: a lock that is only a file would outlive its process. Waiters look
+    often, because sixteen creates of one update take turns here.
+    """
+    return FileLock(path, poll_interval=0.005, fallback_to_soft=False)
 
 
 def shared_folder() -> Path:

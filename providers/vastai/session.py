@@ -15,13 +15,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from providers.vastai.client import VastClient
 from providers.vastai.errors import Ambiguous, VastError
 from providers.vastai.models import Instance, Offer
 from providers.vastai.offers import Choice, Want, choose
-from providers.vastai.pacing import replace_text, shared_folder
+from providers.vastai.pacing import process_lock, replace_text, shared_folder
 
 # Longer than any update that makes progress; only guards against a recycled process id.
 _LIFETIME = 3600.0
@@ -45,7 +43,7 @@ class UpdateSession:
         base = folder or shared_folder()
         self._client = client
         self._file = base / f"update-{digest}.json"
-        self._lock = FileLock(f"{self._file}.lock")
+        self._lock = process_lock(f"{self._file}.lock")
         self._clock = clock
         _sweep(base, clock() - _LIFETIME)
 
@@ -75,7 +73,7 @@ class UpdateSession:
     def holding(self, label: str) -> Iterator[None]:
         """Nobody else rents or ends a machine of `label` meanwhile; recovery waits for it too."""
         # Made anew: the lock counts its holders by thread, and this one serves one holder.
-        with FileLock(rent_lock(label, self._file.parent)):
+        with process_lock(rent_lock(label, self._file.parent)):
             yield
 
     @contextmanager
