@@ -9,4 +9,4 @@ INSTANCE_TYPE = "pulumi-python:dynamic/vastai:Instance"
 
 def recover_command(stack: str, *, offline: bool) -> str:
     """The command a refusal names, for the profile the program runs in."""
-    return f"agent-docker {'' if offline else '--production '}recover {stack}"
+    return f"agent-docker recover {stack}{'' if offline else ' --production'}"

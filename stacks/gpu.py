@@ -1,30 +1,30 @@
 """The gpu layer: which slots the fleet has, one machine for each, and what others may know."""
 
 import os
-import re
-from collections.abc import Iterable
 
 import pulumi
 
 from components.gpu_fleet import GpuFleet, GpuFleetArgs
 from contracts import outputs
-from contracts.errors import AgentDockerError, SettingsError
+from contracts.errors import AgentDockerError
 from contracts.fleet import FleetSettings
-from contracts.labels import OWNER_PATTERN, live_slots
+from contracts.labels import live_slots
 from contracts.program import PROGRAM_VERSION, recover_command
 from contracts.slots import Namer, SlotSet, plan, require_known
 from providers.vastai.client import VastClient
-from providers.vastai.credentials import Credentials
-from stacks.last_update import last_output
-from stacks.settings import load, offline, refuse, required
+from providers.vastai.credentials import Credentials, tailnet_key
+from providers.vastai.offers import require_gpu
+from stacks.last_update import LastUpdate
+from stacks.settings import load, offline, owner_id, refuse, required
 
 
 def build() -> None:
     """Rent what the settings ask for."""
     fleet = required("fleet", FleetSettings)
     try:
-        owner = _owner()
-        slots = _slots(fleet, owner)
+        last = LastUpdate()
+        owner = owner_id(last)
+        slots = _slots(fleet, owner, last)
     except AgentDockerError as error:
         raise refuse(error) from None
     args = GpuFleetArgs(settings=fleet, slots=slots.slots, owner=owner, stack=pulumi.get_stack())
@@ -37,30 +37,32 @@ def build() -> None:
     pulumi.export(outputs.HEALTH_PATH, fleet.health_path)
 
 
-def _owner() -> str:
-    owner, stack = pulumi.Config().get("owner"), pulumi.get_stack()
-    if not owner:
-        raise SettingsError(
-            f"Pulumi.{stack}.yaml has no agent-docker:owner, so machines could not be told apart",
-            hint=f"run `agent-docker init {stack}` once; it writes a random owner id",
-        )
-    if not re.fullmatch(OWNER_PATTERN, owner):
-        raise SettingsError(f"agent-docker:owner must match {OWNER_PATTERN}, got {owner!r}")
-    return owner
+def _slots(fleet: FleetSettings, owner: str, last: LastUpdate) -> SlotSet:
+    """The slots of this update.
 
-
-def _slots(fleet: FleetSettings, owner: str) -> SlotSet:
-    """The slots of this update; refuses while a machine lives that no slot accounts for."""
+    Refuses what would end machines in vain: one that no slot accounts for lives, the GPU does not
+    exist, or a machine could not join the tailnet.
+    """
     stack = pulumi.get_stack()
-    explicit, recorded = load("slots", SlotSet), last_output(outputs.SLOTS)
-    last = None if recorded is None else SlotSet.model_validate(recorded)
-    known = [*(explicit.names if explicit else ()), *(last.names if last else ())]
-    recover = recover_command(stack, offline=offline())
-    require_known(live_slots(_live_labels(), owner=owner, stack=stack), known, recover=recover)
+    explicit, recorded = load("slots", SlotSet), last.output(outputs.SLOTS)
+    before = None if recorded is None else SlotSet.model_validate(recorded)
+    known = [*(explicit.names if explicit else ()), *(before.names if before else ())]
+    if fleet.tailnet is not None:
+        tailnet_key(os.environ)
+    with _client() as client:
+        labels = [instance.label for instance in client.instances()]
+        live = live_slots(labels, owner=owner, stack=stack)
+        require_known(live, known, recover=recover_command(stack, offline=offline()))
+        if fleet.gpu not in _gpus(last):
+            require_gpu(fleet.gpu, client.gpu_names())
     namer = Namer(owner=owner, stack=stack, shards=fleet.shard_count)
-    return plan(fleet, last=last, explicit=explicit, namer=namer)
+    return plan(fleet, last=before, explicit=explicit, namer=namer)
 
 
-def _live_labels() -> Iterable[str | None]:
-    with VastClient(Credentials.read(os.environ)) as client:
-        return [instance.label for instance in client.instances()]
+def _client() -> VastClient:
+    return VastClient(Credentials.read(os.environ))
+
+
+def _gpus(last: LastUpdate) -> set[str]:
+    """GPUs of the last update: these exist."""
+    return {str(record["gpu"]) for record in last.output(outputs.INSTANCES) or ()}

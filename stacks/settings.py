@@ -1,14 +1,18 @@
 """Settings of the stack that runs, as contracts; a user's mistake ends without a traceback."""
 
 import os
+import re
 from typing import TypeVar
 
 import pulumi
 from pydantic import BaseModel
 
-from contracts.errors import AgentDockerError
+from contracts import outputs
+from contracts.errors import AgentDockerError, SettingsError
+from contracts.labels import OWNER_PATTERN
 from contracts.program import OFFLINE_VARIABLE
 from contracts.settings import parse
+from stacks.last_update import LastUpdate
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -40,3 +44,22 @@ def required(key: str, model: type[M]) -> M:
 def offline() -> bool:
     """Whether this is the local profile, which reaches nothing beyond this machine."""
     return os.environ.get(OFFLINE_VARIABLE) == "1"
+
+
+def owner_id(last: LastUpdate) -> str:
+    """The stack's owner id; refuses one that would make the machines it has strangers."""
+    owner, stack = pulumi.Config().get("owner"), pulumi.get_stack()
+    if not owner:
+        raise SettingsError(
+            f"Pulumi.{stack}.yaml has no agent-docker:owner, so machines could not be told apart",
+            hint=f"run `agent-docker init {stack}` once; it writes a random owner id",
+        )
+    if not re.fullmatch(OWNER_PATTERN, owner):
+        raise SettingsError(f"agent-docker:owner must match {OWNER_PATTERN}, got {owner!r}")
+    recorded = last.output(outputs.OWNER)
+    if recorded not in {None, owner} and last.output(outputs.INSTANCES):
+        raise SettingsError(
+            f"agent-docker:owner is {owner!r}, the machines of the last update are {recorded!r}'s",
+            hint="put the owner back; a new one begins with an empty fleet (destroy first)",
+        )
+    return owner

@@ -11,6 +11,7 @@ from contracts.program import OFFLINE_VARIABLE
 DEFAULT_URL = "https://console.vast.ai"
 KEY_VARIABLE = "VASTAI_API_KEY"
 KEY_ALIAS = "VAST_API_KEY"
+TAILNET_KEY_VARIABLE = "TAILSCALE_AUTH_KEY"
 URL_VARIABLE = "VAST_URL"
 PACE_VARIABLE = "AGENT_DOCKER_VAST_PACE"
 # Keys of the local profile start so; they must never be sent to a real account's address.
@@ -88,3 +89,14 @@ def _is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def tailnet_key(env: Mapping[str, str]) -> str:
+    """The tailnet's key: it travels in the rental's environment and is stored nowhere."""
+    key = env.get(TAILNET_KEY_VARIABLE, "").strip()
+    if not key:
+        raise SettingsError(
+            f"{TAILNET_KEY_VARIABLE} is not set: a machine could not join the tailnet",
+            hint="export an ephemeral, pre-authorized, tagged key",
+        )
+    return key

@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 from contracts.fleet import Selection
+from providers.vastai.errors import NoSuchOffer
 from providers.vastai.models import Offer
 
 # A "24 GB" card reports 24217 to 24576 MB: hosts round, so less than this share is tolerated.
@@ -66,6 +68,20 @@ class Choice:
         kinds = Counter(refusal.reason.split(" (")[0] for refusal in self.refused)
         reasons = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common(4))
         return f"none of {len(self.ranked) + len(self.refused)} offers of {wanted} fits: {reasons}"
+
+
+def require_gpu(gpu: str, known: Iterable[str]) -> None:
+    """Refuse a GPU name that Vast.ai does not know, naming those that are near."""
+    names = list(known)
+    if gpu in names:
+        return
+    word = gpu.replace("_", " ").rsplit(maxsplit=1)[-1].casefold()
+    near = [name for name in names if word in name.casefold()] or get_close_matches(gpu, names)
+    raise NoSuchOffer(
+        f"{gpu!r} is no GPU that Vast.ai knows"
+        + (f", it knows {', '.join(near[:5])}" if near else ""),
+        hint="spell fleet.gpu as Vast.ai does, e.g. `RTX 4090`",
+    )
 
 
 def price(offer: Offer, want: Want) -> float:

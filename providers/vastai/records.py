@@ -8,10 +8,10 @@ from typing import Any
 
 from contracts.fleet import Selection, hostname, render_endpoint
 from contracts.labels import Label
+from providers.vastai.credentials import tailnet_key
 from providers.vastai.models import Instance, Rental
 from providers.vastai.offers import Want
 from providers.vastai.renting import Rented
-from providers.vastai.runtime import tailnet_key
 from providers.vastai.start_script import AUTH_KEY_VARIABLE, ENTRYPOINT, SLOT_VARIABLE, start_args
 
 Props = dict[str, Any]

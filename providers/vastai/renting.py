@@ -21,7 +21,7 @@ from providers.vastai.errors import (
     VastError,
 )
 from providers.vastai.models import Instance, Offer, Rental
-from providers.vastai.offers import Want, price
+from providers.vastai.offers import Want, price, require_gpu
 from providers.vastai.session import UpdateSession
 
 # Seconds of renting, counted from the moment its turn comes: waiting for the pace is not renting.
@@ -148,15 +148,12 @@ class Renter:
 
     def _unknown_gpu(self, gpu: str) -> str:
         try:
-            names = self.client.gpu_names()
+            require_gpu(gpu, self.client.gpu_names())
+        except NoSuchOffer as error:
+            return f"; {error.message}"
         except VastError:
             return ""  # An explanation only: it must not hide what it explains.
-        if gpu in names:
-            return ""
-        near = [name for name in names if gpu.rsplit(maxsplit=1)[-1].casefold() in name.casefold()]
-        return f"; {gpu!r} is no GPU it knows" + (
-            f", it knows {', '.join(near[:5])}" if near else ""
-        )
+        return ""
 
     def _create(self, offer: Offer, want: Want, rental: Rental, *, timeout: float) -> Rented:
         contract = self.client.create(offer.id, rental, timeout=timeout)

@@ -6,17 +6,14 @@ process needs is built here on first use, from the environment.
 
 import os
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from contracts.errors import SettingsError
 from providers.vastai.client import VastClient
 from providers.vastai.credentials import Credentials
 from providers.vastai.renting import Renter
 from providers.vastai.session import UpdateSession, current_update
 
-TAILNET_KEY_VARIABLE = "TAILSCALE_AUTH_KEY"
 _building = threading.Lock()
 
 
@@ -40,14 +37,3 @@ def _build() -> Runtime:
     client = VastClient(Credentials.read(os.environ))
     session = UpdateSession(client, update=current_update())
     return Runtime(client=client, session=session, renter=Renter(client=client, session=session))
-
-
-def tailnet_key(env: Mapping[str, str]) -> str:
-    """The tailnet's key: it travels in the rental's environment and is stored nowhere."""
-    key = env.get(TAILNET_KEY_VARIABLE, "").strip()
-    if not key:
-        raise SettingsError(
-            f"{TAILNET_KEY_VARIABLE} is not set: a machine could not join the tailnet",
-            hint="export an ephemeral, pre-authorized, tagged key",
-        )
-    return key

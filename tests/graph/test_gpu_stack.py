@@ -15,7 +15,7 @@ from localcloud.vastai.server import running_cloud
 from providers.vastai.client import VastClient
 from providers.vastai.credentials import Credentials
 from providers.vastai.errors import AuthFailed, VastError
-from providers.vastai.models import Rental
+from providers.vastai.models import Instance, Rental
 from stacks import gpu
 from tests.graph.conftest import Graph
 
@@ -36,25 +36,43 @@ def dump(slots: SlotSet) -> dict[str, Any]:
     return slots.model_dump(mode="json") | {"issued": float(slots.issued)}
 
 
+class Account:
+    """The account as the program sees it: who lives, and which GPUs there are."""
+
+    def __init__(self, live: tuple[str | None, ...] | VastError) -> None:
+        self.live = live
+
+    def __enter__(self) -> "Account":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def instances(self) -> list[Instance]:
+        if isinstance(self.live, VastError):
+            raise self.live
+        return [Instance(id=n, label=text) for n, text in enumerate(self.live)]
+
+    def gpu_names(self) -> list[str]:
+        return ["RTX 4090", "RTX 3090"]
+
+
 @pytest.fixture
 def run(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Build the stack with these settings, last outputs and live labels."""
     monkeypatch.delenv("AGENT_DOCKER_OFFLINE", raising=False)
+    monkeypatch.setenv("TAILSCALE_AUTH_KEY", "tskey-of-a-test")
 
     def build(
         *,
         live: tuple[str | None, ...] | VastError = (),
         last: SlotSet | None = None,
         without: str = "",
+        recorded: dict[str, Any] | None = None,
         **config: Any,  # noqa: ANN401 - settings of any shape
     ) -> dict[str, Any]:
-        def live_labels() -> tuple[str | None, ...]:
-            if isinstance(live, VastError):
-                raise live
-            return live
-
-        monkeypatch.setattr(gpu, "_live_labels", live_labels)
-        graph.last = {} if last is None else {"slots": dump(last)}
+        monkeypatch.setattr(gpu, "_client", lambda: Account(live))
+        graph.last = ({} if last is None else {"slots": dump(last)}) | (recorded or {})
         graph.config = {"fleet": FLEET, "owner": OWNER} | config
         graph.config.pop(without, None)
         return graph.run(gpu.build)
@@ -122,7 +140,7 @@ class TestRefusals:
     def test_a_machine_that_no_slot_accounts_for(self, graph: Graph, run: Run) -> None:
         text = self.refused(graph, run, last=LAST, live=(label("gpu-zz"),))
         assert "gpu-zz lives but is in no slot of the last update" in text
-        assert "`agent-docker --production recover gpu`" in text
+        assert "`agent-docker recover gpu --production`" in text
 
     def test_two_machines_in_a_slot(self, graph: Graph, run: Run) -> None:
         text = self.refused(graph, run, last=LAST, live=(label(LAST.names[0]),) * 2)
@@ -176,15 +194,43 @@ class TestRefusals:
         text = self.refused(graph, run, live=error)
         assert text == "Vast.ai does not accept the key\nhint: check it"
 
+    def test_a_gpu_that_does_not_exist(self, graph: Graph, run: Run) -> None:
+        text = self.refused(graph, run, last=LAST, fleet=FLEET | {"gpu": "RTX_4090"})
+        assert "'RTX_4090' is no GPU that Vast.ai knows, it knows RTX 4090" in text
 
-def test_live_labels_are_those_of_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    with running_cloud(offers=20) as cloud:
+    def test_a_gpu_that_the_fleet_has_is_not_asked_about(self, graph: Graph, run: Run) -> None:
+        recorded = {"instances": [{"gpu": "Odd 1"}]}
+        run(last=LAST, recorded=recorded, fleet=FLEET | {"gpu": "Odd 1"})
+        assert len(names(graph)) == 4
+
+    def test_another_owner_while_machines_are_recorded(self, graph: Graph, run: Run) -> None:
+        recorded = {"owner": "f" * 12, "instances": [{"gpu": "RTX 4090"}]}
+        text = self.refused(graph, run, last=LAST, recorded=recorded)
+        assert "'0123456789ab', the machines of the last update are 'ffffffffffff's" in text
+
+    def test_another_owner_of_an_empty_fleet(self, graph: Graph, run: Run) -> None:
+        run(recorded={"owner": "f" * 12, "instances": []})
+        assert len(names(graph)) == 2
+
+    def test_without_the_tailnets_key(
+        self, graph: Graph, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("TAILSCALE_AUTH_KEY")
+        assert "TAILSCALE_AUTH_KEY is not set" in self.refused(graph, run, last=LAST)
+
+
+def test_the_account_is_that_of_the_environment(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_cloud(offers=20, key="local-key") as cloud:
         monkeypatch.setenv("VASTAI_API_KEY", "local-key")
+        monkeypatch.setenv("TAILSCALE_AUTH_KEY", "tskey-of-a-test")
         monkeypatch.delenv("VAST_API_KEY", raising=False)
         monkeypatch.setenv("VAST_URL", cloud.url)
         monkeypatch.setenv("AGENT_DOCKER_VAST_PACE", "off")
-        assert list(gpu._live_labels()) == []
         with VastClient(Credentials.read(os.environ)) as client:
             (offer, *_) = client.search({})
             client.create(offer.id, Rental(image="i:1", disk=10.0, label=label("gpu-a1")))
-        assert list(gpu._live_labels()) == [label("gpu-a1")]
+        graph.config = {"fleet": FLEET, "owner": OWNER}
+        with pytest.raises(pulumi.RunError, match="gpu-a1 lives but is in no slot"):
+            graph.run(gpu.build)

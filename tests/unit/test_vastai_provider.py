@@ -20,7 +20,8 @@ from providers.vastai.errors import AuthFailed
 from providers.vastai.instance import DEAD, InstanceProvider
 from providers.vastai.models import Instance as LiveInstance
 from providers.vastai.records import status
-from providers.vastai.runtime import runtime, tailnet_key
+from providers.vastai.credentials import tailnet_key
+from providers.vastai.runtime import runtime
 from providers.vastai.start_script import ENTRYPOINT, start_args
 from tests.unit.test_vastai_cloud import KEY, TAILNET_KEY, URL, FakeCloud, instance_row
 from tests.unit.test_vastai_instance import ARGS, Props, created, inputs, wire
