@@ -59,7 +59,7 @@ def owner_id(last: LastUpdate) -> str:
     recorded = last.output(outputs.OWNER)
     if recorded not in {None, owner} and last.output(outputs.INSTANCES):
         raise SettingsError(
-            f"agent-docker:owner is {owner!r}, the machines of the last update are {recorded!r}'s",
+            f"agent-docker:owner is {owner!r}, the last update's machines have {recorded!r}",
             hint="put the owner back; a new one begins with an empty fleet (destroy first)",
         )
     return owner

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import pulumi
 import pytest
@@ -42,7 +42,7 @@ class Account:
     def __init__(self, live: tuple[str | None, ...] | VastError) -> None:
         self.live = live
 
-    def __enter__(self) -> "Account":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -206,7 +206,7 @@ class TestRefusals:
     def test_another_owner_while_machines_are_recorded(self, graph: Graph, run: Run) -> None:
         recorded = {"owner": "f" * 12, "instances": [{"gpu": "RTX 4090"}]}
         text = self.refused(graph, run, last=LAST, recorded=recorded)
-        assert "'0123456789ab', the machines of the last update are 'ffffffffffff's" in text
+        assert "'0123456789ab', the last update's machines have 'ffffffffffff'" in text
 
     def test_another_owner_of_an_empty_fleet(self, graph: Graph, run: Run) -> None:
         run(recorded={"owner": "f" * 12, "instances": []})

@@ -125,13 +125,13 @@ class TestOffersGo:
     def test_an_unknown_gpu_is_named_with_its_neighbours(self, cloud: FakeCloud) -> None:
         cloud.offers = []
         with pytest.raises(
-            NoSuchOffer, match="'GTX 4090' is no GPU that Vast.ai knows, it knows RTX 4090"
+            NoSuchOffer, match=r"'GTX 4090' is no GPU that Vast\.ai knows, it knows RTX 4090"
         ):
             cloud.renter().rent(wanted(gpu="GTX 4090"), order())
 
     def test_an_unknown_gpu_without_neighbours(self, cloud: FakeCloud) -> None:
         cloud.offers = []
-        with pytest.raises(NoSuchOffer, match="'TPU v5' is no GPU that Vast.ai knows\n"):
+        with pytest.raises(NoSuchOffer, match=r"'TPU v5' is no GPU that Vast\.ai knows\n"):
             cloud.renter().rent(wanted(gpu="TPU v5"), order())
 
     def test_names_that_cannot_be_read_do_not_hide_the_reason(self, cloud: FakeCloud) -> None:
