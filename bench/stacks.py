@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +59,7 @@ class BenchStack:
         """Write the stack's settings."""
         path = self.folder / "work" / "Pulumi.gpu.yaml"
         yaml = YAML(typ="safe")
-        document = (yaml.load(path) if path.exists() else None) or {}
+        document: dict[str, Any] = (yaml.load(path) if path.exists() else None) or {}
         document["config"] = {"agent-docker:owner": OWNER, "agent-docker:fleet": dict(fleet)}
         with path.open("w") as file:
             yaml.dump(document, file)
@@ -77,7 +77,7 @@ class BenchStack:
 
 
 @contextmanager
-def stack(url: str, *, minimal: int | None = None, paced: bool = False) -> Iterator[BenchStack]:
+def stack(url: str, *, minimal: int | None = None, paced: bool = False) -> Generator[BenchStack]:
     """An empty stack of our program (or a minimal one of `minimal` resources); gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="agent-docker-bench-"))
     try:

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from contracts.errors import AgentDockerError
+from contracts.narrowing import is_list, is_object
 
 _PATH = "/api/providers"
 # A destroy must not wait for a router that is down: the machine costs money meanwhile.
@@ -56,11 +57,11 @@ def deregister_quietly(router: str, endpoint: str) -> bool:
 def providers(router: str, *, timeout: float = 10.0) -> list[dict[str, Any]]:
     """What the router serves from now, as it reports it."""
     try:
-        answer = _call("GET", router, timeout).json()
+        answer: Any = _call("GET", router, timeout).json()
     except ValueError:
         answer = None
-    rows = answer.get("providers") if isinstance(answer, dict) else answer
-    if not isinstance(rows, list):
+    rows: Any = answer.get("providers") if is_object(answer) else answer
+    if not is_list(rows):
         raise RouterError(f"agent-router at {router} answered no list of providers")
     return rows
 
@@ -80,7 +81,7 @@ def _call(
             response = http.request(method, url, json=body, params=params)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise RouterError(f"agent-router at {router} does not answer: {error}") from None
-    gone = missing_is_fine and response.status_code == httpx.codes.NOT_FOUND
+    gone = missing_is_fine and response.status_code == httpx.codes.NOT_FOUND.value
     if not response.is_success and not gone:
         raise RouterError(f"agent-router at {router} answered {method} {response.status_code}")
     return response

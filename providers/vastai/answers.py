@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from contracts.narrowing import is_object
 from providers.vastai.errors import (
     Ambiguous,
     AuthFailed,
@@ -43,10 +44,10 @@ def check(answer: Mapping[str, Any], endpoint: str, secrets: Iterable[str]) -> N
 
 def failure(response: httpx.Response, endpoint: str, secrets: Iterable[str]) -> VastError:
     """The error for an answer that is not a success. `secrets` are blotted out of its text."""
-    body = _object(response)
+    body = json_object(response) or {}
     status, text = response.status_code, _body_text(response, body, secrets)
     said = f"{endpoint} answered {status}: {text}"
-    if status == httpx.codes.TOO_MANY_REQUESTS:
+    if status == httpx.codes.TOO_MANY_REQUESTS.value:
         return _too_many(response.headers.get("retry-after"), body, said)
     # A gateway's error says nothing about what stands behind it, whatever its text holds.
     if status >= 500 or status in _UNCLEAR:  # noqa: PLR2004 - the class of server errors
@@ -98,12 +99,13 @@ def _is_auth(text: str) -> bool:
     return "auth_error" in lower or "invalid user key" in lower or "session expired" in lower
 
 
-def _object(response: httpx.Response) -> Mapping[str, Any]:
+def json_object(response: httpx.Response) -> dict[str, Any] | None:
+    """The body as an object; None for any other body."""
     try:
-        body = response.json()
+        body: Any = response.json()
     except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
+        return None
+    return body if is_object(body) else None
 
 
 def _body_text(response: httpx.Response, body: Mapping[str, Any], secrets: Iterable[str]) -> str:

@@ -13,7 +13,8 @@ from typing import Any, Self, TypeVar
 import httpx
 from pydantic import ValidationError
 
-from providers.vastai.answers import check, failure
+from contracts.narrowing import is_list
+from providers.vastai.answers import check, failure, json_object
 from providers.vastai.credentials import Credentials
 from providers.vastai.errors import (
     Ambiguous,
@@ -93,8 +94,8 @@ class VastClient:
         One host's malformed offer is left out; it must not hide the others.
         """
         answer = self._read("POST", "/api/v0/bundles/", "search", dict(query))
-        rows = answer.get("offers")
-        sound = [row for row in rows if _is_sound(Offer, row)] if isinstance(rows, list) else []
+        rows: Any = answer.get("offers")
+        sound = [row for row in rows if _is_sound(Offer, row)] if is_list(rows) else []
         return _records(Offer, sound or rows, "search")
 
     def instances(self, *, label: str | None = None) -> list[Instance]:
@@ -140,7 +141,8 @@ class VastClient:
     def gpu_names(self) -> list[str]:
         """Every GPU name that Vast.ai knows."""
         answer = self._read("GET", "/api/v0/gpu_names/unique/", "user")
-        return [str(name) for name in answer.get("gpu_names") or []]
+        names: list[Any] = answer.get("gpu_names") or []
+        return [str(name) for name in names]
 
     def logs(self, contract: int, *, tail: int = 100) -> str:
         """The last `tail` lines that the container printed."""
@@ -296,11 +298,8 @@ def _pace_for(credentials: Credentials) -> Pace:
 
 
 def _object(response: httpx.Response, endpoint: str) -> dict[str, Any]:
-    try:
-        answer = response.json()
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
+    answer = json_object(response)
+    if answer is None:
         raise Ambiguous(f"Vast.ai answered {endpoint} with {response.status_code} but no object")
     return answer
 
@@ -314,7 +313,7 @@ def _is_sound(model: type[Record], row: object) -> bool:
 
 
 def _records(model: type[R], rows: object, endpoint: str) -> list[R]:
-    if not isinstance(rows, list):
+    if not is_list(rows):
         raise Unavailable(f"Vast.ai's answer to {endpoint} holds no list")
     try:
         return [model.model_validate(row) for row in rows]

@@ -25,15 +25,16 @@ def want(props: Props) -> Want:
         disk_gb=float(props["disk_gb"]),
         bid=None if props.get("bid") is None else float(props["bid"]),
         selection=Selection.model_validate(props.get("selection") or {}),
-        exclude_machines=frozenset(map(int, props.get("exclude_machines") or ())),
-        exclude_hosts=frozenset(map(int, props.get("exclude_hosts") or ())),
+        exclude_machines=_ids(props, "exclude_machines"),
+        exclude_hosts=_ids(props, "exclude_hosts"),
     )
 
 
 def rental(props: Props, environ: Mapping[str, str]) -> Rental:
     """The create body, with what only the environment knows."""
     label = Label.parse(props["label"])
-    env = {str(k): str(v) for k, v in (props.get("env") or {}).items()}
+    plain: Mapping[str, Any] = props.get("env") or {}
+    env = {name: str(value) for name, value in plain.items()}
     if label is not None:
         env[SLOT_VARIABLE] = label.slot
     if props.get("tailnet"):
@@ -113,3 +114,8 @@ def endpoint(props: Props, contract: int) -> Props:
 def kept(props: Props) -> Props:
     """`props` without what is None: the wire leaves it out anyway."""
     return {key: value for key, value in props.items() if value is not None}
+
+
+def _ids(props: Props, key: str) -> frozenset[int]:
+    numbers: list[float] = props.get(key) or []
+    return frozenset(int(number) for number in numbers)

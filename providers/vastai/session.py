@@ -10,11 +10,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from contracts.narrowing import is_object
 from providers.vastai.client import VastClient
 from providers.vastai.errors import Ambiguous, VastError
 from providers.vastai.models import Instance, Offer
@@ -70,14 +71,14 @@ class UpdateSession:
         return [item for item in self.instances() if item.label == label]
 
     @contextmanager
-    def holding(self, label: str) -> Iterator[None]:
+    def holding(self, label: str) -> Generator[None]:
         """Nobody else rents or ends a machine of `label` meanwhile; recovery waits for it too."""
         # Made anew: the lock counts its holders by thread, and this one serves one holder.
         with process_lock(rent_lock(label, self._file.parent)):
             yield
 
     @contextmanager
-    def renting(self, label: str) -> Iterator[bool]:
+    def renting(self, label: str) -> Generator[bool]:
         """Held while a machine for `label` is looked for and rented, by one process at a time.
 
         Yields whether a machine of this label may live that the update's listing does not show:
@@ -155,11 +156,12 @@ class UpdateSession:
 
     def _read(self) -> dict[str, Any]:
         try:
-            seen = json.loads(self._file.read_text())
+            written: Any = json.loads(self._file.read_text())
         except (OSError, ValueError):
-            return {"at": self._clock()}
-        sound = isinstance(seen, dict) and self._clock() - seen.get("at", 0) < _LIFETIME
-        return seen if sound else {"at": self._clock()}
+            written = None
+        seen = written if is_object(written) else {}
+        fresh = self._clock() - seen.get("at", 0) < _LIFETIME
+        return seen if seen and fresh else {"at": self._clock()}
 
     def _write(self, seen: Mapping[str, Any]) -> None:
         replace_text(self._file, json.dumps(seen))

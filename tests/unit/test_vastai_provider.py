@@ -16,11 +16,11 @@ from contracts.program import INSTANCE_TYPE
 from providers.vastai import instance as module
 from providers.vastai import records
 from providers.vastai import runtime as runtime_module
+from providers.vastai.credentials import tailnet_key
 from providers.vastai.errors import AuthFailed
 from providers.vastai.instance import DEAD, InstanceProvider
 from providers.vastai.models import Instance as LiveInstance
 from providers.vastai.records import status
-from providers.vastai.credentials import tailnet_key
 from providers.vastai.runtime import runtime
 from providers.vastai.start_script import ENTRYPOINT, start_args
 from tests.unit.test_vastai_cloud import KEY, TAILNET_KEY, URL, FakeCloud, instance_row
