@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any
 
-import httpx
-
 from contracts.narrowing import is_object
 from providers.vastai.errors import (
     Ambiguous,
@@ -23,6 +21,7 @@ from providers.vastai.errors import (
     Unavailable,
     VastError,
 )
+from providers.vastai.lean_httpx import httpx
 
 _GONE_OFFER = ("no_such_ask",)
 _GONE = ("no_such_instance", "instances_not_found")

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, TypeVar
 
-import httpx
 from pydantic import ValidationError
 
 from contracts.narrowing import is_list
@@ -24,6 +23,7 @@ from providers.vastai.errors import (
     Unavailable,
     VastError,
 )
+from providers.vastai.lean_httpx import httpx
 from providers.vastai.models import (
     SECRET_VARIABLES,
     Instance,
