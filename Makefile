@@ -7,13 +7,15 @@ STAMP := $(VENV)/.installed-$(shell cksum requirements.lock pyproject.toml 2>/de
 CODE := __main__.py bench cli components contracts localcloud operations providers stacks tools
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test check lint types arch tests coverage faults bench-engine bench-up docs lock clean
+.PHONY: help venv up down status test check lint types arch tests coverage faults bench-engine bench-up docs lock clean
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+venv: $(STAMP) ## Set up the Python environment alone
+
 up: $(STAMP) ## Bring the local profile up: engine, local cloud, pulumi up, healthy machines
-	@$(BIN)/agent-docker up
+	@$(BIN)/agent-docker up $(UP_FLAGS)
 
 status: $(STAMP) ## Show slots, machines, prices and which endpoints answer
 	@$(BIN)/agent-docker status
@@ -63,7 +65,7 @@ bench-up: $(STAMP) ## How long `make up` takes with a warm cache
 	@$(BIN)/python -m bench.up
 
 docs: $(STAMP) ## Write the generated parts of the documentation
-	@$(BIN)/python -m tools.docs
+	@$(BIN)/python -m cli.documentation
 
 lock: $(STAMP) ## Compile the lock files anew
 	@$(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header pyproject.toml --extra dev -o requirements.lock
@@ -76,7 +78,7 @@ clean: ## Remove what was built; the engine's cache stays
 $(STAMP): requirements.lock pyproject.toml
 	@echo "setting up $(VENV) (about 20 s)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@$(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --no-deps --config-settings editable_mode=compat -e .

@@ -2,44 +2,62 @@
 
 import json
 import os
-import signal
+import select
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
 
-from cli.profile import LocalFiles
+from cli import leftovers
+from cli.files import LocalFiles, write_whole
 from contracts.errors import AgentDockerError
 
 _START_SECONDS = 30.0
-_STOP_SECONDS = 10.0
 _MODULE = "localcloud.vastai"
 
 
 class CloudFailed(AgentDockerError):
-    """The local cloud did not start."""
+    """The local cloud did not start, or has ended."""
 
 
 def running(files: LocalFiles) -> dict[str, Any] | None:
-    """What the running local cloud said at its start; None when there is none."""
+    """What the running local cloud said at its start; None when there is none that answers."""
+    cloud = files.cloud()
+    return cloud if cloud is not None and lives(files) and _answers(cloud) else None
+
+
+def lives(files: LocalFiles) -> bool:
+    """Whether the recorded process runs, and is no other one that has its number by now."""
     try:
-        cloud: dict[str, Any] = json.loads(files.cloud.read_text())
-    except (OSError, ValueError):
-        return None
-    return cloud if _process(cloud) is not None and _answers(cloud) else None
+        process = psutil.Process(int((files.cloud() or {})["pid"]))
+        dead = process.status() == psutil.STATUS_ZOMBIE
+    except (psutil.Error, KeyError, ValueError, TypeError):
+        return False
+    return not dead and leftovers.is_cloud_of(process, files)
 
 
-def start(files: LocalFiles, *, port: int = 0, boot_seconds: float = 3.0) -> dict[str, Any]:
+def port(cloud: Mapping[str, Any]) -> int | None:
+    """The port on which `cloud` serves its Vast.ai."""
+    return urlsplit(str(cloud["url"])).port
+
+
+def start(files: LocalFiles, *, port: int = 0, boot_seconds: float = 2.0) -> dict[str, Any]:
     """Start a local cloud and wait until it answers."""
     log = files.folder / "cloud.log"
     command = [sys.executable, "-u", "-m", _MODULE, "--port", str(port)]
     command += ["--boot-seconds", str(boot_seconds), "--seed", "1"]
     # From nothing: no variable of the shell reaches it, and its key is in no process list.
-    env = {"PATH": os.defpath, "LANG": "C.UTF-8", "LOCALCLOUD_VAST_KEY": files.read("vast-key")}
+    env = {
+        "PATH": os.defpath,
+        "LANG": "C.UTF-8",
+        "LOCALCLOUD_VAST_KEY": files.read("vast-key"),
+        leftovers.CLOUD_VARIABLE: str(files.folder),
+    }
     with log.open("w") as errors:
         process = subprocess.Popen(  # noqa: S603 - our own module
             command,
@@ -51,50 +69,38 @@ def start(files: LocalFiles, *, port: int = 0, boot_seconds: float = 3.0) -> dic
             text=True,
             start_new_session=True,
         )
-    # Written before it answers: whatever happens now, `down` finds the process.
-    created = psutil.Process(process.pid).create_time()
-    base = {"pid": process.pid, "created": created}
-    files.cloud.write_text(json.dumps(base | {"url": "", "endpoint_template": ""}))
     assert process.stdout is not None  # noqa: S101 - asked for above
     with process.stdout as out:
-        line = out.readline()
-    if not line:
-        files.cloud.unlink(missing_ok=True)
-        reason = log.read_text().strip().splitlines() or ["no reason given"]
-        taken = any("in use" in part for part in reason)
+        line = _first_line(out)
+    if line:
+        # Not recorded before it answers; until then its environment is what `stop` knows it by.
+        cloud: dict[str, Any] = {"pid": process.pid, **json.loads(line)}
+        write_whole(files.cloud_file, json.dumps(cloud))
+        return cloud
+    leftovers.end(leftovers.clouds(files))
+    process.wait()
+    said = log.read_text().strip().splitlines() or ["it did not answer in time"]
+    if any("Errno" in part for part in said[-1:]):
+        reason = said[-1].rsplit("] ", 1)[-1].lower()
         raise CloudFailed(
-            f"port {port} is taken" if taken else f"the local cloud did not start: {reason[-1]}",
-            hint="choose another with --vast-port, or 0 for any" if taken else f"see {log}",
+            f"the local cloud cannot use port {port}: {reason}",
+            hint="choose another with --vast-port, or 0 for any; nothing was started",
         )
-    cloud: dict[str, Any] = base | json.loads(line)
-    files.cloud.write_text(json.dumps(cloud))
-    return cloud
+    raise CloudFailed(f"the local cloud did not start: {said[-1]}", hint=f"see {log}")
 
 
 def stop(files: LocalFiles) -> bool:
-    """End the local cloud; whether there was one. Only ever the process that `start` made."""
-    try:
-        process = _process(json.loads(files.cloud.read_text()))
-    except (OSError, ValueError):
-        process = None
-    if process is not None:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(_STOP_SECONDS)
-        except psutil.TimeoutExpired:
-            process.kill()
-    files.cloud.unlink(missing_ok=True)
-    return process is not None
+    """End every local cloud of this profile; whether there was one."""
+    found = leftovers.clouds(files)
+    leftovers.end(found)
+    files.cloud_file.unlink(missing_ok=True)
+    return bool(found)
 
 
-def _process(cloud: Mapping[str, Any]) -> psutil.Process | None:
-    """The process that wrote the file, not another one that has its number by now."""
-    try:
-        process = psutil.Process(int(cloud["pid"]))
-        same = abs(process.create_time() - float(cloud["created"])) < 1
-    except (psutil.Error, KeyError, ValueError, TypeError):
-        return None
-    return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+def _first_line(out: IO[str]) -> str:
+    """The line that the cloud says when it serves; empty when it ends, or takes too long."""
+    ready, _, _ = select.select([out], [], [], _START_SECONDS)
+    return out.readline() if ready else ""
 
 
 def _answers(cloud: Mapping[str, Any]) -> bool:

@@ -1,16 +1,15 @@
-"""What every command shares: the profile it works in, and how it ends."""
+"""What every command shares: its options, the profile it works in, and who may change it."""
 
 import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
+from cli.completion import slots, stacks
+from cli.lock import exclusive
 from cli.profile import GPU, Profile, local_profile, production_profile
-from cli.views import talk
-from contracts.errors import AgentDockerError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document for scripts.")]
 Production = Annotated[
@@ -21,9 +20,16 @@ Production = Annotated[
         help="Work on the real account and backend of this shell, not on the local profile.",
     ),
 ]
-StackName = Annotated[str, typer.Argument(help="The stack, e.g. gpu.", metavar="STACK")]
-SlotName = Annotated[str, typer.Argument(help="The slot, e.g. gpu-7k2x.", metavar="SLOT")]
-INTERRUPTED = 130
+StackName = Annotated[
+    str, typer.Argument(help="The stack, e.g. gpu.", metavar="STACK", autocompletion=stacks)
+]
+SlotName = Annotated[
+    str, typer.Argument(help="The slot, e.g. gpu-7k2x.", metavar="SLOT", autocompletion=slots)
+]
+Slots = Annotated[
+    list[str] | None,
+    typer.Argument(help="Slots; none means all.", metavar="[SLOT]...", autocompletion=slots),
+]
 
 
 def chosen(*, production: bool, stack: str = GPU) -> Profile:
@@ -32,28 +38,14 @@ def chosen(*, production: bool, stack: str = GPU) -> Profile:
 
 
 @contextmanager
-def mistakes() -> Iterator[None]:
-    """A user's mistake ends with its message, its hint and its exit code; never a traceback."""
-    try:
-        yield
-    except AgentDockerError as error:
-        complain(error.message, error.hint)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        talk.print("interrupted")
-        sys.exit(INTERRUPTED)
-    except Exception as error:
-        # The engine's tools stand alone and have a base of their own with the same two fields.
-        if not hasattr(error, "hint"):
-            raise
-        complain(str(getattr(error, "message", error)), str(error.hint))
-        sys.exit(1)
+def changing(command: str, *, production: bool, stack: str = GPU) -> Generator[Profile]:
+    """As `chosen`, for a command that changes the stack: one at a time on the local profile.
 
-
-def complain(message: str, hint: str | None) -> None:
-    """An error as every command prints it."""
-    talk.print("[red]error:[/red] ", end="")
-    talk.print(message, markup=False)
-    if hint:
-        talk.print("[cyan]hint:[/cyan] ", end="")
-        talk.print(hint, markup=False)
+    In production the stack's own lock keeps people and services apart.
+    """
+    profile = chosen(production=production, stack=stack)
+    if profile.files is None:
+        yield profile
+        return
+    with exclusive(profile.files, command):
+        yield profile

@@ -1,41 +1,19 @@
-"""`agent-docker gpu …`: the fleet, one machine at a time."""
+"""`agent-docker gpu …`, looking: what could be rented, what lives, what it prints."""
 
-from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
 
-from cli import health
 from cli.context import Json, Production, SlotName, chosen
 from cli.profile import Profile
-from cli.progress import Progress, progress
+from cli.progress import progress
 from cli.views import out, show_json, show_rows
-from contracts.errors import AgentDockerError
 from contracts.fleet import FleetSettings
-from contracts.outputs import HEALTH_PATH, InstanceOutput
+from contracts.outputs import InstanceOutput
 from operations.fleet import Fleet, Known, NoSuchSlot
-from operations.router import RouterGate
 from providers.vastai.offers import Want, choose, price, score
 
-app = typer.Typer(no_args_is_help=True, help="The GPU fleet: offers, machines, logs, changes.")
 
-_HEALTHY_SECONDS = 300.0
-Slots = Annotated[
-    list[str] | None, typer.Argument(help="Slots; none means all.", metavar="[SLOT]...")
-]
-
-
-class NoRouter(AgentDockerError):
-    """The settings name no agent-router."""
-
-    exit_code = 2
-
-
-class NotHealthyAgain(AgentDockerError):
-    """A changed machine does not answer."""
-
-
-@app.command()
 def offers(
     *,
     limit: Annotated[int, typer.Option(min=1, help="Rows to show.")] = 15,
@@ -45,10 +23,9 @@ def offers(
     production: Production = False,
     as_json: Json = False,
 ) -> None:
-    """What could be rented now under the settings, best first; rents nothing."""
+    """What could be rented now under the settings, best first; rents nothing. 1 if nothing fits."""
     profile = chosen(production=production)
-    fleet = _known(profile)[1].fleet
-    want = _want(fleet)
+    want = _want(known_of(profile)[1].fleet)
     with profile.vast() as client:
         choice = choose(client.search(want.query()), want)
     rows = [
@@ -71,15 +48,15 @@ def offers(
         show_json(rows)
     else:
         show_rows(f"{len(rows)} offers {'refused' if refused else 'fit'}", rows[:limit])
+        if not choice.ranked:
+            out.print(f"{choice.why_none(want)}: see --refused", markup=False)
     if not choice.ranked:
         raise typer.Exit(1)
 
 
-@app.command()
 def instances(*, production: Production = False, as_json: Json = False) -> None:
     """Every machine of this stack that lives on the account, known to the stack or not."""
-    profile = chosen(production=production)
-    fleet, known = _known(profile)
+    fleet, known = known_of(chosen(production=production))
     recorded = {machine.contract for machine in known.state.machines}
     rows = [
         {
@@ -88,7 +65,7 @@ def instances(*, production: Production = False, as_json: Json = False) -> None:
             "machine": machine.machine_id,
             "status": machine.actual_status or "loading",
             "$/h": round(machine.dph_total, 4),
-            "known": "yes" if machine.id in recorded else "no: orphan",
+            "known": machine.id in recorded,
         }
         for slot, machines in sorted(fleet.live_of(known).items())
         for machine in machines
@@ -96,109 +73,41 @@ def instances(*, production: Production = False, as_json: Json = False) -> None:
     if as_json:
         show_json(rows)
     else:
-        show_rows("machines that live", rows)
+        said = {True: "yes", False: "no: orphan"}
+        show_rows(
+            "machines that live", [{**row, "known": said[bool(row["known"])]} for row in rows]
+        )
 
 
-@app.command()
 def logs(
     slot: SlotName,
     *,
     tail: Annotated[int, typer.Option(min=1, help="Lines to show.")] = 100,
     production: Production = False,
+    as_json: Json = False,
 ) -> None:
     """The last lines that a slot's container printed."""
     profile = chosen(production=production)
-    fleet, known = _known(profile)
-    record = _record(fleet, known, slot)
+    fleet, known = known_of(profile)
+    record = record_of(fleet, known, slot)
     with profile.vast() as client:
-        out.print(client.logs(record.contract, tail=tail), markup=False, end="")
+        text = client.logs(record.contract, tail=tail)
+    if as_json:
+        show_json({"slot": slot, "contract": record.contract, "lines": text.splitlines()})
+    else:
+        out.print(text, markup=False, end="")
 
 
-@app.command()
-def scale(
-    count: Annotated[int, typer.Argument(min=0, help="Slots, within the settings' min and max.")],
-    *,
-    victim: Annotated[
-        list[str] | None, typer.Option(help="A slot to give up first; may be repeated.")
-    ] = None,
-    production: Production = False,
-) -> None:
-    """Grow or shrink the fleet; machines that stay are not touched."""
-    profile = chosen(production=production)
-    with progress() as shown:
-        applied = profile.fleet(shown.on_event).resize(count, victims=victim or ())
-    names = applied.state.slots.names if applied.state.slots else ()
-    out.print(f"{len(names)} slots: {', '.join(names) or 'none'}")
-
-
-@app.command()
-def replace(slot: SlotName, *, production: Production = False) -> None:
-    """Put a slot on another machine; never again on the one that it has now."""
-    profile = chosen(production=production)
-    with progress() as shown:
-        fleet = profile.fleet(shown.on_event)
-        applied = fleet.replace(slot)
-        record = next(r for r in fleet.instances(applied.state) if r.slot == slot)
-    out.print(f"{slot} is on machine {record.machine} now, contract {record.contract}")
-
-
-@app.command()
-def roll(slots: Slots = None, *, production: Production = False) -> None:
-    """Start containers anew with the settings' image and models, one drained slot at a time."""
-    profile = chosen(production=production)
-    with progress() as shown:
-        fleet = profile.fleet(shown.on_event)
-        known = fleet.known()
-        gate = _gate(known.fleet)
-        for name in _names(known, slots):
-            record = _record(fleet, known, name)
-            with shown.phase(name, f"rolling {name}"):
-                gate.drain(record)
-                fleet.roll(name)
-                _wait_healthy(record, known, shown)
-                gate.register(record)
-    out.print("rolled: every container runs what the settings say")
-
-
-@app.command()
-def register(slots: Slots = None, *, production: Production = False) -> None:
-    """Tell agent-router to send work to slots; the autoscaler does so by itself."""
-    _each(slots, production, "registered", lambda gate, record: gate.register(record))
-
-
-@app.command()
-def drain(slots: Slots = None, *, production: Production = False) -> None:
-    """Take slots out of agent-router and wait until they are idle."""
-    _each(slots, production, "drained", lambda gate, record: gate.drain(record))
-
-
-def _each(
-    slots: Sequence[str] | None,
-    production: bool,
-    done: str,
-    act: Callable[[RouterGate, InstanceOutput], object],
-) -> None:
-    fleet, known = _known(chosen(production=production))
-    gate = _gate(known.fleet)
-    if gate.url is None:
-        raise NoRouter("fleet.router is not set", hint="name agent-router's URL in fleet.router")
-    for name in _names(known, slots):
-        act(gate, _record(fleet, known, name))
-        out.print(f"{name} {done}")
-
-
-def _known(profile: Profile) -> tuple[Fleet, Known]:
+def known_of(profile: Profile) -> tuple[Fleet, Known]:
+    """The profile's fleet and what it records, with something to see meanwhile."""
     with progress() as shown:
         shown.say("reading the stack")
         fleet = profile.fleet(shown.on_event)
         return fleet, fleet.known()
 
 
-def _names(known: Known, slots: Sequence[str] | None) -> Sequence[str]:
-    return slots or (known.state.slots.names if known.state.slots else ())
-
-
-def _record(fleet: Fleet, known: Known, slot: str) -> InstanceOutput:
+def record_of(fleet: Fleet, known: Known, slot: str) -> InstanceOutput:
+    """The machine in `slot`; NoSuchSlot when there is none."""
     records = {record.slot: record for record in fleet.instances(known.state)}
     if slot not in records:
         raise NoSuchSlot(
@@ -216,21 +125,3 @@ def _want(fleet: FleetSettings) -> Want:
         bid=fleet.bid_per_hour,
         selection=fleet.selection,
     )
-
-
-def _gate(fleet: FleetSettings) -> RouterGate:
-    return RouterGate(url=fleet.router, models=fleet.models)
-
-
-def _wait_healthy(record: InstanceOutput, known: Known, shown: Progress) -> None:
-    url = record.endpoint + str(known.state.outputs.get(HEALTH_PATH, ""))
-    seen = health.wait(
-        {record.slot: url},
-        deadline=_HEALTHY_SECONDS,
-        on_progress=lambda _: shown.say(f"waiting until {record.slot} answers"),
-    )
-    if not seen[record.slot]:
-        raise NotHealthyAgain(
-            f"{record.slot} does not answer {_HEALTHY_SECONDS:.0f} s after its restart",
-            hint=f"see `agent-docker gpu logs {record.slot}`; no further slot was touched",
-        )

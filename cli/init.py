@@ -1,13 +1,18 @@
 """Giving a stack its owner id: what makes its machines recognisable as its own."""
 
+import io
 import re
 import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 
-from cli.profile import ROOT
-from cli.views import out
+from cli.files import write_whole
+from cli.settings import read_yaml, settings_file
 from contracts.errors import SettingsError
 from contracts.labels import OWNER_PATTERN
 from contracts.program import PROJECT
@@ -15,31 +20,51 @@ from contracts.program import PROJECT
 KEY = f"{PROJECT}:owner"
 
 
-def init(stack: str, root: Path = ROOT) -> str:
-    """Write `agent-docker:owner` into `Pulumi.<stack>.yaml`, keeping its comments; the owner.
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """The stack's owner; `written` when it had none before."""
+
+    path: Path
+    owner: str
+    written: bool
+
+
+def init(stack: str, env: Mapping[str, str]) -> Given:
+    """Write `agent-docker:owner` into `Pulumi.<stack>.yaml`, keeping its comments.
 
     An owner that is there stays: another one would make every machine a stranger.
     """
-    path = root / f"Pulumi.{stack}.yaml"
-    if not path.exists():
-        known = sorted(file.name.split(".")[1] for file in root.glob("Pulumi.*.yaml"))
-        raise SettingsError(
-            f"{path.name} does not exist", hint=f"the stacks are: {', '.join(known) or 'none'}"
-        )
+    path = settings_file(stack, env)
     yaml = YAML()
     yaml.preserve_quotes = True
-    yaml.width = 100
-    document = yaml.load(path)
-    config = document.setdefault("config", {})
-    owner = config.get(KEY)
+    yaml.width = 4096  # Long lines of the file stay as they are.
+    document: Any = read_yaml(path, yaml) or CommentedMap()
+    config = _mapping(document, "config")
+    owner: object = config.get(KEY)
     if owner is not None:
-        if not re.match(OWNER_PATTERN, str(owner)):
-            raise SettingsError(f"{path.name}: {KEY} must match {OWNER_PATTERN}, got {owner!r}")
-        out.print(f"{path.name} has its owner already: {owner}")
-        return str(owner)
-    fresh = secrets.token_hex(6)
+        if not isinstance(owner, str) or not re.fullmatch(OWNER_PATTERN, owner):
+            raise SettingsError(
+                f"{path}: {KEY} must match {OWNER_PATTERN}, got {owner!r}",
+                hint="machines carry it: put back the one that was there, or remove the line",
+            )
+        return Given(path=path, owner=owner, written=False)
+    fresh = _fresh()
     config.insert(0, KEY, fresh)
-    with path.open("w") as file:
-        yaml.dump(document, file)
-    out.print(f"wrote {KEY}: {fresh} to {path.name}; commit it, it is no secret")
-    return fresh
+    text = io.StringIO()
+    yaml.dump(document, text)
+    write_whole(path, text.getvalue(), mode=path.stat().st_mode & 0o777)
+    return Given(path=path, owner=fresh, written=True)
+
+
+def _mapping(document: Any, key: str) -> Any:  # noqa: ANN401 - ruamel's own kind of mapping
+    if document.get(key) is None:
+        document[key] = CommentedMap()
+    return document[key]
+
+
+def _fresh() -> str:
+    """A random owner that YAML reads as text: never digits only, nor a number such as 1e5."""
+    while True:
+        owner = secrets.token_hex(6)
+        if owner[0].isalpha():
+            return owner

@@ -1,28 +1,35 @@
 """Bringing the local profile up and down.
 
-What an interrupted `up` leaves is what ran before it: a cloud that it started is stopped and its
-stack forgotten (the machines lived in that cloud); with a cloud that ran before, the slots that
-were there before are restored.
+`up` either succeeds or leaves what ran before it, whether it fails, is stopped, or is killed and
+run again: a cloud that it started goes with everything in it; in a cloud that ran before, the
+stack's files are put back and the machines rented since are ended.
 """
 
-import shutil
-import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from cli import cloud_process, health
-from cli.observe import observe
-from cli.profile import LocalFiles, Profile, local_target
+from cli import cloud_process, health, leftovers, restore
+from cli.cloud_process import CloudFailed
+from cli.ending import complain
+from cli.files import LocalFiles
+from cli.lock import exclusive
+from cli.observe import health_urls, observe
+from cli.profile import GPU, Profile, profile_on
 from cli.progress import Progress
+from cli.restore import Before, wipe
+from cli.settings import fleet_settings, stack_settings
+from cli.signals import stop
 from cli.views import FleetView
-from contracts.errors import AgentDockerError
-from contracts.slots import SlotSet
-from operations.errors import Busy, Failed, Interrupted
-from operations.fleet import Fleet
+from contracts.errors import AgentDockerError, SettingsError
+from contracts.slots import Namer
+from operations.errors import Busy, CutOff, Interrupted
+from operations.fleet import Fleet, Known
+from operations.stack import Applied
 
 _BOOT_SECONDS = 60.0
-_CUT_OFF = "the account and the stack disagree"
+_FRESH = "nothing is left running"
+_KEPT = "what ran before runs again"
 
 
 class NotHealthy(AgentDockerError):
@@ -35,117 +42,176 @@ def up(
     """Engine, local cloud, `pulumi up`, and wait until every machine answers."""
     from tools import engine  # noqa: PLC0415 - only the local profile needs it
 
-    with progress.phase("engine", "the Pulumi engine"):
-        engine.ensure(env, on_progress=progress.say)
-    files.prepare()
-    undo: list[Callable[[], object]] = []
+    settings = stack_settings(GPU, env)
+    fleet_settings({**settings, **_local(settings)}, f"Pulumi.{GPU}.yaml")
+    with exclusive(files, "up"), _stopped_is_undone(files):
+        stop.obey_once()
+        with progress.phase("engine", "the Pulumi engine"):
+            engine.ensure(env, on_progress=progress.say)
+        leftovers.end_operations(files)
+        restore.finish(files)
+        files.prepare()
+        progress.say("looking for a local cloud that runs")
+        cloud = cloud_process.running(files)
+        if cloud is None:
+            view = _up_from_nothing(files, env, progress, vast_port)
+        else:
+            _same_port(cloud, vast_port)
+            view = _up_again(files, cloud, env, progress)
+        stop.commit()
+    return view
+
+
+def _up_from_nothing(
+    files: LocalFiles, env: Mapping[str, str], progress: Progress, vast_port: int
+) -> FleetView:
     try:
-        fleet = _bring_up(files, env, progress, vast_port, undo)
-        with progress.phase("healthy", "machines boot and answer"):
-            return _wait_healthy(fleet, progress)
-    except (KeyboardInterrupt, Interrupted):
-        with _uninterrupted():
-            progress.say("interrupted: putting back what ran before", done=True)
-            for step in reversed(undo):
-                step()
-        raise
-
-
-def _bring_up(
-    files: LocalFiles,
-    env: Mapping[str, str],
-    progress: Progress,
-    vast_port: int,
-    undo: list[Callable[[], object]],
-) -> Fleet:
-    cloud = cloud_process.running(files)
-    fresh = cloud is None
-    if fresh:
-        # Whatever an earlier cloud's stack recorded died with that cloud.
-        undo.append(lambda: wipe(files))
         with progress.phase("cloud", "the local Vast.ai cloud"):
+            # Whatever an earlier cloud's stack recorded died with that cloud.
             wipe(files)
+            files.prepare()
             cloud = cloud_process.start(files, port=vast_port)
-    assert cloud is not None  # noqa: S101 - started above
-    profile = Profile(kind="local", target=local_target(files, cloud, env))
-    fleet = profile.fleet(progress.on_event)
-    if not fresh:
-        before = fleet.stack.snapshot().state.slots if _exists(files) else None
-        undo.append(lambda: _restore(fleet, before))
-    with progress.phase("stack", "pulumi up"):
-        _deploy(fleet, profile.target.settings, progress)
-    return fleet
+        return _update(profile_on(files, cloud, env), progress)
+    except NotHealthy:
+        raise
+    except BaseException as error:  # noqa: BLE001 - told with what is left
+        with stop.deaf():
+            _say_why(error, progress)
+            wipe(files)
+        raise _ended(error, _FRESH) from None
 
 
-def _deploy(fleet: Fleet, settings: Mapping[str, Any], progress: Progress) -> None:
+def _up_again(
+    files: LocalFiles, cloud: Mapping[str, Any], env: Mapping[str, str], progress: Progress
+) -> FleetView:
+    before = Before.of(files, cloud, env)
     try:
-        fleet.stack.deploy(settings)
-    except (Busy, Failed) as error:
-        # Only what a killed update left behind is mended here; all else is the user's to see.
-        if isinstance(error, Failed) and _CUT_OFF not in error.message:
-            raise
-        progress.say("an earlier update was cut off: recovering", done=True)
-        fleet.recover()
-        fleet.stack.deploy(settings)
+        if before.cut_off:
+            progress.say("an earlier update was cut off: recovering")
+            before.profile.fleet(progress.on_event).recover()
+        return _update(before.profile, progress)
+    except (Busy, NotHealthy):
+        raise
+    except BaseException as error:  # noqa: BLE001 - told with what is left
+        with stop.deaf():
+            _say_why(error, progress)
+            if not cloud_process.running(files):
+                wipe(files)
+                raise CloudFailed(
+                    "the local cloud has ended, and its machines with it; " + _FRESH,
+                    hint=f"run it again to start anew; what it said is in {files.folder}/cloud.log",
+                ) from None
+            whole = before.put_back(progress)
+        raise _ended(error, _KEPT if whole else f"{_KEPT}, on other machines") from None
 
 
-def _wait_healthy(fleet: Fleet, progress: Progress) -> FleetView:
-    state = fleet.stack.snapshot().state
-    path = str(state.outputs.get("healthPath", ""))
-    urls = {record.slot: record.endpoint + path for record in fleet.instances(state)}
-    seen = health.wait(
-        urls,
-        deadline=_BOOT_SECONDS,
-        on_progress=lambda n: progress.say(f"machines boot: {n} of {len(urls)} answer"),
-    )
-    silent = sorted(slot for slot, answered in seen.items() if not answered)
-    if silent:
-        raise NotHealthy(
-            f"{', '.join(silent)} did not answer within {_BOOT_SECONDS:.0f} s",
-            hint="see `agent-docker status` and `agent-docker gpu logs SLOT`",
-        )
-    return observe(fleet, "local", healthy=seen)
+def _say_why(error: BaseException, progress: Progress) -> None:
+    stopped = isinstance(error, (KeyboardInterrupt, Interrupted))
+    progress.say(f"{'stopped' if stopped else 'failed'}: putting back what ran before")
 
 
-def down(files: LocalFiles, env: Mapping[str, str], progress: Progress) -> bool:
-    """End every machine, stop the local cloud, forget the stack; whether anything ran."""
-    cloud = cloud_process.running(files)
-    if cloud is not None and _exists(files):
-        fleet = Profile(kind="local", target=local_target(files, cloud, env)).fleet(
-            progress.on_event
-        )
-        with progress.phase("destroy", "ending the machines"):
-            fleet.stack.destroy()
-    with progress.phase("cloud", "stopping the local cloud"):
-        return wipe(files) or cloud is not None
-
-
-def wipe(files: LocalFiles) -> bool:
-    """Stop the cloud and forget its stack; keys, passphrase and owner stay."""
-    stopped = cloud_process.stop(files)
-    for name in ("backend", "operations", "run", "tmp"):
-        shutil.rmtree(files.folder / name, ignore_errors=True)
-    files.prepare()
-    return stopped
-
-
-def _exists(files: LocalFiles) -> bool:
-    return any((files.folder / "backend" / ".pulumi" / "stacks").rglob("gpu.json"))
-
-
-def _restore(fleet: Fleet, before: SlotSet | None) -> None:
-    fleet.recover()
-    if before is None:
-        fleet.stack.destroy()
-    else:
-        fleet.apply(before)
+def _ended(error: BaseException, now: str) -> BaseException:
+    """`error` with what runs now: `up` leaves nothing that it does not tell of."""
+    if isinstance(error, (KeyboardInterrupt, Interrupted)):
+        return Interrupted(f"stopped; {now}")
+    if isinstance(error, AgentDockerError):
+        error.args = (f"{error.message}\n{now}",)
+        error.message = f"{error.message}\n{now}"
+    return error
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Putting things back is not itself interrupted: an impatient second Ctrl-C would leak."""
-    earlier = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _stopped_is_undone(files: LocalFiles) -> Generator[None]:
+    """A process that was just being started when the signal came is known by its mark."""
     try:
         yield
-    finally:
-        signal.signal(signal.SIGINT, earlier)
+    except BaseException:
+        with stop.deaf():
+            leftovers.end_operations(files)
+            if files.cloud() is None:
+                cloud_process.stop(files)
+        raise
+
+
+def _same_port(cloud: Mapping[str, Any], wanted: int) -> None:
+    runs = cloud_process.port(cloud)
+    if wanted not in {0, runs}:
+        raise SettingsError(
+            f"the local cloud runs on port {runs} already, not on --vast-port {wanted}",
+            hint="run `agent-docker down` first; nothing was changed",
+        )
+
+
+def _local(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The fleet's settings with those that the local profile sets by itself."""
+    fleet = settings.get("fleet")
+    places = {"router": None, "endpoint": "http://{slot}"}
+    return {"fleet": {**fleet, **places}} if isinstance(fleet, Mapping) else {}
+
+
+def _update(profile: Profile, progress: Progress) -> FleetView:
+    fleet, settings = profile.fleet(progress.on_event), profile.target.settings
+    with progress.phase("stack", "pulumi up"):
+        applied = _deploy(fleet, settings, progress)
+    known = _known(applied, settings)
+    urls = health_urls(fleet, applied.state)
+    with progress.phase("healthy", "machines boot and answer"):
+        seen = health.wait(
+            urls,
+            deadline=_BOOT_SECONDS,
+            on_progress=lambda n: progress.say(f"machines boot: {n} of {len(urls)} answer"),
+        )
+        silent = sorted(slot for slot, answered in seen.items() if not answered)
+        if silent:
+            raise NotHealthy(
+                f"{', '.join(silent)} did not answer within {_BOOT_SECONDS:.0f} s; all goes on "
+                "running",
+                hint="see `agent-docker status` and `agent-docker gpu logs SLOT`",
+            )
+    return observe(fleet, "local", known=known, healthy=seen)
+
+
+def _deploy(fleet: Fleet, settings: Mapping[str, Any], progress: Progress) -> Applied:
+    try:
+        return fleet.stack.deploy(settings)
+    except (Busy, CutOff):
+        # What a killed engine left behind is mended here; all else is the user's to see.
+        progress.say("an earlier update was cut off: recovering")
+    fleet.recover()
+    return fleet.stack.deploy(settings)
+
+
+def _known(applied: Applied, settings: Mapping[str, Any]) -> Known:
+    fleet = fleet_settings(settings, f"Pulumi.{GPU}.yaml")
+    namer = Namer(owner=str(settings["owner"]), stack=GPU, shards=fleet.shard_count)
+    return Known(state=applied.state, fleet=fleet, namer=namer)
+
+
+def down(files: LocalFiles, env: Mapping[str, str], progress: Progress) -> bool:
+    """End every machine, stop the local cloud, forget the stack; whether anything ran.
+
+    Succeeds whatever state the stack is in: its machines end with their cloud at the latest.
+    """
+    if not files.folder.is_dir():
+        return bool(cloud_process.stop(files))
+    with exclusive(files, "down"):
+        stop.obey_once()
+        leftovers.end_operations(files)
+        restore.finish(files)
+        cloud = cloud_process.running(files)
+        if cloud is not None and files.checkpoint is not None:
+            with progress.phase("destroy", "ending the machines"):
+                _destroy(files, cloud, env, progress)
+        with progress.phase("cloud", "stopping the local cloud"), stop.deaf():
+            return wipe(files) or cloud is not None
+
+
+def _destroy(
+    files: LocalFiles, cloud: Mapping[str, Any], env: Mapping[str, str], progress: Progress
+) -> None:
+    try:
+        profile_on(files, cloud, env).fleet(progress.on_event).stack.destroy()
+    except Interrupted:
+        raise Interrupted("stopped half-way", hint="run `agent-docker down` again") from None
+    except AgentDockerError as error:
+        complain(f"{error.message}\nthe machines end with their cloud", None, kind="warning")

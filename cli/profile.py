@@ -5,136 +5,85 @@ shell (keys, backends, clusters, daemons) can lead it to a real account. Product
 shell's environment on, and is only ever chosen by name.
 """
 
-import json
-import os
-import secrets
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
-from ruamel.yaml import YAML
 
+from cli import cloud_process, leftovers
+from cli.files import LocalFiles
+from cli.settings import stack_settings
 from contracts.errors import AgentDockerError, SettingsError
-from contracts.program import PROJECT
 from operations.fleet import Fleet
 from operations.process import Limits, OnEvent
 from operations.stack import Stack
 from operations.target import Target
 from providers.vastai.client import VastClient
-from providers.vastai.credentials import DUMMY_PREFIX, KEY_ALIAS, KEY_VARIABLE, Credentials
+from providers.vastai.credentials import KEY_ALIAS, KEY_VARIABLE, Credentials
 
-ROOT = Path(__file__).resolve().parent.parent
 GPU = "gpu"
 Kind = Literal["local", "production"]
 TAILNET_KEY = "TAILSCALE_AUTH_KEY"
 _SECRETS = (KEY_VARIABLE, KEY_ALIAS, TAILNET_KEY, "PULUMI_CONFIG_PASSPHRASE", "PULUMI_ACCESS_TOKEN")
+# The local cloud answers a create at once: nobody has to wait as for the real one.
+_LOCAL_LIMITS = Limits(first_wait=20.0, second_wait=5.0)
 
 
 class NotRunning(AgentDockerError):
     """The local profile is down."""
 
 
-def stack_settings(stack: str, root: Path = ROOT) -> dict[str, Any]:
-    """The settings that `Pulumi.<stack>.yaml` holds, keys without the project's name."""
-    path = root / f"Pulumi.{stack}.yaml"
-    if not path.exists():
-        raise SettingsError(f"{path.name} does not exist", hint="the stacks are: gpu")
-    document = YAML(typ="safe").load(path) or {}
-    config: Mapping[str, Any] = document.get("config") or {}
-    return {key.removeprefix(f"{PROJECT}:"): value for key, value in config.items()}
-
-
-@dataclass(frozen=True, kw_only=True)
-class LocalFiles:
-    """Where the local profile keeps its things; `folder` is private and ignored by git."""
-
-    folder: Path
-
-    @classmethod
-    def of(cls, env: Mapping[str, str]) -> "LocalFiles":
-        """`AGENT_DOCKER_LOCAL_DIR`, else `.local` in the checkout."""
-        return cls(folder=Path(env.get("AGENT_DOCKER_LOCAL_DIR") or ROOT / ".local"))
-
-    def prepare(self) -> None:
-        """Make the folders and the random secrets, once."""
-        for name in ("backend", "home", "tmp", "run", "operations"):
-            (self.folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name, value in (
-            ("passphrase", secrets.token_urlsafe(24)),
-            ("vast-key", DUMMY_PREFIX + secrets.token_hex(16)),
-            ("tailnet-key", DUMMY_PREFIX + secrets.token_hex(16)),
-            ("owner", secrets.token_hex(6)),
-        ):
-            _write_once(self.folder / name, value)
-
-    def read(self, name: str) -> str:
-        """The content of one of the random files."""
-        return (self.folder / name).read_text().strip()
-
-    @property
-    def cloud(self) -> Path:
-        """What the local cloud said when it started, and its process."""
-        return self.folder / "cloud.json"
-
-
-def _write_once(path: Path, value: str) -> None:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return
-    with os.fdopen(descriptor, "w") as file:
-        file.write(value)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """What the commands of one profile work with."""
+    """What the commands of one profile work with. `files` only in the local one."""
 
     kind: Kind
     target: Target
-
-    @property
-    def local(self) -> bool:
-        """Whether nothing beyond this machine is reached."""
-        return self.kind == "local"
+    files: LocalFiles | None = None
 
     def vast(self) -> VastClient:
         """A client of the account this profile rents from."""
         return VastClient(Credentials.read(self.target.env))
 
-    def fleet(self, on_event: OnEvent, limits: Limits | None = None) -> Fleet:
+    def fleet(self, on_event: OnEvent) -> Fleet:
         """The gpu stack of this profile."""
-        stack = Stack(target=self.target, on_event=on_event, limits=limits or Limits())
+        limits = _LOCAL_LIMITS if self.kind == "local" else Limits()
+        stack = Stack(target=self.target, on_event=on_event, limits=limits)
         return Fleet(stack=stack, cloud=self.vast)
 
 
 def local_profile(env: Mapping[str, str]) -> Profile:
     """The profile of the local cloud that runs; NotRunning when none does."""
-    files = LocalFiles.of(env)
-    try:
-        cloud = json.loads(files.cloud.read_text())
-    except (OSError, ValueError):
-        raise NotRunning(
-            "the local profile is down", hint="start it with `make up` (`agent-docker up`)"
-        ) from None
-    return Profile(kind="local", target=local_target(files, cloud, env))
-
-
-def local_target(files: LocalFiles, cloud: Mapping[str, Any], env: Mapping[str, str]) -> Target:
-    """The gpu stack on the local cloud: production's settings, with local places and keys."""
     from tools import engine  # noqa: PLC0415 - production needs no engine of ours
 
-    settings = stack_settings(GPU)
+    files = LocalFiles.of(env)
+    start = "start it with `make up` (`agent-docker up`)"
+    cloud = files.cloud()
+    if cloud is None:
+        raise NotRunning("the local profile is down", hint=start)
+    if not cloud_process.lives(files):
+        raise NotRunning("the local cloud has ended, and its machines with it", hint=start)
+    if engine.locate(env) is None:
+        raise NotRunning(f"there is no Pulumi engine {engine.PINNED}", hint="`make up` installs it")
+    return profile_on(files, cloud, env)
+
+
+def profile_on(files: LocalFiles, cloud: Mapping[str, Any], env: Mapping[str, str]) -> Profile:
+    """The gpu stack on `cloud`: production's settings, with local places and keys."""
+    from tools import engine  # noqa: PLC0415 - see above
+
+    settings = stack_settings(GPU, env)
     places = {"endpoint": cloud["endpoint_template"].replace("{port}", "{local_port}")}
-    return Target(
+    target = Target(
         stack=GPU,
         env=engine.child_environment(
             engine.ensure(env),
-            python=python(),
+            python=Path(sys.executable),
             home=files.folder / "home",
-            backend_url=f"file://{files.folder / 'backend'}",
+            backend_url=f"file://{files.backend}",
             passphrase_file=files.folder / "passphrase",
             extra={
                 "TMPDIR": str(files.folder / "tmp"),
@@ -144,16 +93,18 @@ def local_target(files: LocalFiles, cloud: Mapping[str, Any], env: Mapping[str, 
                 "AGENT_DOCKER_VAST_PACE": "off",
                 "AGENT_DOCKER_RUN_DIR": str(files.folder / "run"),
                 "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+                **leftovers.mark(files),
             },
         ),
         state=files.folder / "operations",
         settings={
             **settings,
             "owner": files.read("owner"),
-            "fleet": {**settings["fleet"], **places, "router": None},
+            "fleet": {**(settings.get("fleet") or {}), **places, "router": None},
         },
         secrets=tuple(files.read(name) for name in ("passphrase", "vast-key", "tailnet-key")),
     )
+    return Profile(kind="local", target=target, files=files)
 
 
 def production_profile(stack: str, env: Mapping[str, str]) -> Profile:
@@ -163,19 +114,14 @@ def production_profile(stack: str, env: Mapping[str, str]) -> Profile:
             "PULUMI_BACKEND_URL is not set, so production's stacks cannot be found",
             hint="export PULUMI_BACKEND_URL=s3://… (or postgres://…), as for `pulumi` itself",
         )
-    state = platformdirs.user_state_path("agent-docker", ensure_exists=True) / stack
+    settings = stack_settings(stack, env)
+    # Before anything is started: a missing key must not end an operation half-way.
+    Credentials.read(env)
     target = Target(
         stack=stack,
         env=dict(env),
-        state=state,
-        settings=stack_settings(stack),
+        state=platformdirs.user_state_path("agent-docker", ensure_exists=True) / stack,
+        settings=settings,
         secrets=tuple(env[name] for name in _SECRETS if env.get(name)),
     )
     return Profile(kind="production", target=target)
-
-
-def python() -> Path:
-    """The interpreter that runs the program: this one."""
-    import sys  # noqa: PLC0415 - the only use
-
-    return Path(sys.executable)

@@ -1,23 +1,26 @@
 """Saying what is done and waited for: a live line on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from rich.status import Status
+from rich.text import Text
 
+from cli.signals import stop
 from cli.views import talk
 from contracts.program import INSTANCE_TYPE
 from operations.jobs import Event, MessageEvent, PhaseEvent, ResourceEvent
 
+# Steps of the engine: while they last, and when they are done.
 _VERBS = {
-    "create": "renting",
-    "delete": "ending",
-    "delete-replaced": "ending",
-    "create-replacement": "renting",
-    "update": "changing",
-    "read": "reading",
-    "refresh": "reading",
+    "create": ("renting", "rented"),
+    "delete": ("ending", "ended"),
+    "delete-replaced": ("ending", "ended"),
+    "create-replacement": ("renting", "rented"),
+    "update": ("changing", "changed"),
+    "read": ("reading", ""),
+    "refresh": ("reading", ""),
 }
 _PHASES = {
     "preview": "looking at what would change",
@@ -27,29 +30,53 @@ _PHASES = {
 }
 
 
+class Waiting:
+    """What is being waited for, with the seconds since it began."""
+
+    def __init__(self, text: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.text = text
+        self._clock = clock
+        self._begun = clock()
+
+    def __rich__(self) -> Text:
+        """Drawn anew with every frame of the spinner."""
+        return Text(f"{self.text} ({self._clock() - self._begun:.0f} s)")
+
+
 class Progress:
     """Phases with their times, and what happens within them."""
 
-    def __init__(self, status: Status | None) -> None:
+    def __init__(self, status: Status | None = None) -> None:
         self._status = status
+        self._last = ""
         self.phases: dict[str, float] = {}
 
     @contextmanager
-    def phase(self, name: str, text: str) -> Iterator[None]:
+    def phase(self, name: str, text: str) -> Generator[None]:
         """Time `name`; show `text` while it lasts."""
         begun = time.monotonic()
-        self.say(text, done=False)
+        if self._status is not None:
+            self.say(text)
+        stop.check()
         yield
         seconds = time.monotonic() - begun
         self.phases[name] = round(seconds, 2)
-        self._line(f"[green]✓[/green] {text} [dim]{seconds:.1f} s[/dim]")
+        self.tell(f"[green]✓[/green] {text} [dim]{seconds:.1f} s[/dim]")
 
-    def say(self, text: str, *, done: bool = False) -> None:
-        """What is being waited for now."""
-        if self._status is not None and not done:
-            self._status.update(text)
+    def say(self, text: str) -> None:
+        """What is being waited for now; said once, however often it is told."""
+        stop.check()
+        if text == self._last:
+            return
+        self._last = text
+        if self._status is not None:
+            self._status.update(Waiting(text))
         else:
-            self._line(text)
+            talk.print(text, markup=False)
+
+    def tell(self, markup: str) -> None:
+        """What has happened: a line that stays."""
+        talk.print(markup)
 
     def on_event(self, event: Event) -> None:
         """An event of an operation."""
@@ -57,23 +84,22 @@ class Progress:
             self._resource(event)
         elif isinstance(event, PhaseEvent):
             self.say(_PHASES.get(event.name, event.name))
-        elif isinstance(event, MessageEvent) and event.severity in {"warning", "error"}:
+        elif isinstance(event, MessageEvent) and event.severity == "warning":
+            # Errors are told once, by the operation's own failure.
             slot = event.urn.rsplit("::", 1)[-1]
             where = f"{slot}: " if "dynamic/vastai" in event.urn else ""
-            self._line(f"[yellow]{event.severity}[/yellow] {where}{_plain(event.text)}")
+            self.tell(f"[yellow]{event.severity}[/yellow] {where}{_plain(event.text)}")
 
     def _resource(self, event: ResourceEvent) -> None:
         if event.type != INSTANCE_TYPE or event.op not in _VERBS:
             return
-        doing = f"{_VERBS[event.op]} {event.name}"
+        doing, done = _VERBS[event.op]
         if event.phase == "begin":
-            self.say(doing)
-        elif event.op not in {"read", "refresh"}:
-            mark = "[red]✗[/red]" if event.phase == "failed" else "[green]·[/green]"
-            self._line(f"  {mark} {doing}")
-
-    def _line(self, text: str) -> None:
-        talk.print(text)
+            self.say(f"{doing} {event.name}")
+        elif event.phase == "failed":
+            self.tell(f"  [red]✗[/red] {doing} {event.name}")
+        elif done:
+            self.tell(f"  [green]·[/green] {done} {event.name}")
 
 
 def _plain(text: str) -> str:
@@ -81,10 +107,10 @@ def _plain(text: str) -> str:
 
 
 @contextmanager
-def progress() -> Iterator[Progress]:
+def progress() -> Generator[Progress]:
     """Progress for one command."""
     if talk.is_terminal:
         with talk.status("") as status:
             yield Progress(status)
     else:
-        yield Progress(None)
+        yield Progress()

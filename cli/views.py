@@ -1,9 +1,11 @@
 """What the commands show: tables for people, the same facts as JSON for scripts."""
 
+import contextlib
+import io
 import json
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import IO, Any, TextIO, cast
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -15,8 +17,41 @@ from rich.table import Table
 # Piped output is for tools and logs: nothing in it is cut to a terminal's width.
 _WIDE = 200
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDE)
+
+
+class _Talk(io.TextIOBase):
+    """Standard error that may be gone: a closed terminal must not stop what is being put back."""
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            _stderr().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            _stderr().flush()
+
+    def isatty(self) -> bool:
+        with contextlib.suppress(OSError, ValueError):
+            return _stderr().isatty()
+        return False
+
+    def fileno(self) -> int:
+        return _stderr().fileno()
+
+
+def _stderr() -> TextIO:
+    # While rich shows a live line, sys.stderr leads back to rich itself.
+    return getattr(sys.stderr, "rich_proxied_file", sys.stderr)
+
+
 talk = Console(
-    stderr=True, highlight=False, soft_wrap=True, width=None if sys.stderr.isatty() else _WIDE
+    file=cast("IO[str]", _Talk()),
+    highlight=False,
+    soft_wrap=True,
+    width=None if sys.stderr.isatty() else _WIDE,
 )
 
 

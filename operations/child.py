@@ -12,15 +12,26 @@ from typing import Any, TypeVar
 
 from pulumi import automation as auto
 from pulumi.automation import EngineEvent
-from pulumi.automation.errors import CommandError, ConcurrentUpdateError, StackNotFoundError
+from pulumi.automation.errors import CommandError
 from ruamel.yaml import YAML
 
 from contracts.program import PROJECT
 from operations.engine_events import translate
-from operations.errors import Busy, Failed, OperationError, Refused, StackNotFound, WrongPassphrase
-from operations.guard import surprises
-from operations.jobs import ErrorEvent, Event, Job, PhaseEvent, ResourceEvent, ResultEvent
-from operations.locks import LOCKED_HINT, describe
+from operations.errors import (
+    OperationError,
+    Refused,
+)
+from operations.failures import failure
+from operations.guard import is_idle, surprises
+from operations.jobs import (
+    ErrorEvent,
+    Event,
+    Job,
+    MessageEvent,
+    PhaseEvent,
+    ResourceEvent,
+    ResultEvent,
+)
 
 T = TypeVar("T")
 
@@ -33,7 +44,7 @@ def main() -> int:
     # The first signal is the engine's to answer: it waits for what is being rented. A handler,
     # not SIG_IGN, which the engine would inherit.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, _leave_to_engine)
     job = Job.model_validate_json(sys.stdin.read())
     try:
         data = _KINDS[job.kind](job)
@@ -45,6 +56,10 @@ def main() -> int:
     return 0
 
 
+def _leave_to_engine(_number: int, _frame: object) -> None:
+    """Do nothing here."""
+
+
 def emit(event: Event) -> None:
     """Write one event."""
     sys.stdout.write(event.model_dump_json() + "\n")
@@ -53,6 +68,8 @@ def emit(event: Event) -> None:
 
 def _deploy(job: Job) -> dict[str, Any]:
     stack = _stack(job, create=True)
+    # For its salt: with a new one, a wrong passphrase would be taken for the stack's own.
+    _last_settings(job, stack)
     _write_settings(job, job.settings | job.changes)
     return _update(job, stack)
 
@@ -67,13 +84,16 @@ def _update(job: Job, stack: auto.Stack) -> dict[str, Any]:
     if job.expendable is not None:
         emit(PhaseEvent(name="preview"))
         planned = _Collector(quiet=True)
-        _run(lambda: stack.preview(on_event=planned, parallel=job.parallel, suppress_outputs=True))
+        _run(
+            lambda: stack.preview(on_event=planned, parallel=job.parallel, suppress_outputs=True),
+            planned,
+        )
         if found := surprises(planned.steps, job.expendable):
             raise Refused(
                 f"the update would also {', '.join(found)}; nothing was changed",
                 hint="deploy the difference yourself with `pulumi up`, then try again",
             )
-        if planned.idle and job.skip_idle:
+        if job.skip_idle and is_idle(planned.steps):
             return {"changed": False, **_snapshot_data(stack)}
     emit(PhaseEvent(name="update"))
     steps = _Collector()
@@ -85,15 +105,27 @@ def _update(job: Job, stack: auto.Stack) -> dict[str, Any]:
             show_secrets=False,
             suppress_outputs=True,
             suppress_progress=True,
-        )
+        ),
+        steps,
     )
     return {"changed": True, **_snapshot_data(stack)}
 
 
 def _destroy(job: Job) -> dict[str, Any]:
     stack = _stack(job)
+    # Recorded with the destroy: the next update starts from what the last one had.
+    _write_settings(job, _last_settings(job, stack))
     emit(PhaseEvent(name="destroy"))
-    _run(lambda: stack.destroy(on_event=_Collector(), message=job.message, suppress_outputs=True))
+    steps = _Collector()
+    _run(
+        lambda: stack.destroy(
+            on_event=steps,
+            parallel=job.parallel,
+            message=job.message,
+            suppress_outputs=True,
+        ),
+        steps,
+    )
     data = _snapshot_data(stack)
     if job.remove:
         stack.workspace.remove_stack(job.stack)
@@ -104,14 +136,17 @@ def _refresh(job: Job) -> dict[str, Any]:
     stack = _stack(job)
     _write_settings(job, _last_settings(job, stack))
     emit(PhaseEvent(name="refresh"))
+    steps = _Collector()
     _run(
         lambda: stack.refresh(
-            on_event=_Collector(),
+            on_event=steps,
+            parallel=job.parallel,
             message=job.message,
             show_secrets=False,
             suppress_outputs=True,
             clear_pending_creates=job.clear_pending,
-        )
+        ),
+        steps,
     )
     return _snapshot_data(stack)
 
@@ -127,6 +162,12 @@ def _cancel(job: Job) -> dict[str, Any]:
     return {}
 
 
+def _remove(job: Job) -> dict[str, Any]:
+    stack = _stack(job)
+    _run(lambda: stack.workspace.remove_stack(job.stack))
+    return {}
+
+
 _KINDS: dict[str, Callable[[Job], dict[str, Any]]] = {
     "deploy": _deploy,
     "apply": _apply,
@@ -134,20 +175,17 @@ _KINDS: dict[str, Callable[[Job], dict[str, Any]]] = {
     "refresh": _refresh,
     "snapshot": _snapshot,
     "cancel": _cancel,
+    "remove": _remove,
 }
 
 
 class _Collector:
-    """Passes the engine's events on, and keeps the steps."""
+    """Passes the engine's events on, and keeps the steps and what was said to be wrong."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.steps: list[ResourceEvent] = []
+        self.errors: list[MessageEvent] = []
         self._quiet = quiet
-
-    @property
-    def idle(self) -> bool:
-        """Whether every step leaves its resource as it is."""
-        return all(step.op in {"same", "read"} for step in self.steps)
 
     def __call__(self, event: EngineEvent) -> None:
         seen = translate(event)
@@ -155,6 +193,8 @@ class _Collector:
             return
         if isinstance(seen, ResourceEvent):
             self.steps.append(seen)
+        if isinstance(seen, MessageEvent) and seen.severity == "error":
+            self.errors.append(seen)
         if not self._quiet or not isinstance(seen, ResourceEvent):
             emit(seen)
 
@@ -164,47 +204,40 @@ def _stack(job: Job, *, create: bool = False) -> auto.Stack:
     return _run(lambda: choose(job.stack, work_dir=job.work_dir))
 
 
-def _run(call: Callable[[], T]) -> T:
+def _run(call: Callable[[], T], seen: _Collector | None = None) -> T:
     try:
         return call()
-    except StackNotFoundError:
-        raise StackNotFound("the backend has no such stack") from None
-    except ConcurrentUpdateError as error:
-        raise Busy(describe(str(error)), hint=LOCKED_HINT) from None
     except CommandError as error:
-        text = str(error)
-        if "passphrase" in text or "failed to decrypt" in text:
-            raise WrongPassphrase(
-                "the passphrase does not open this stack's secrets",
-                hint="check PULUMI_CONFIG_PASSPHRASE_FILE",
-            ) from None
-        raise Failed(_reason(text)) from None
-
-
-def _reason(text: str) -> str:
-    """The lines of an engine's failure that say why."""
-    said = [line.strip() for line in text.splitlines()]
-    errors = [line for line in said if line.startswith("error:")]
-    return "\n".join(dict.fromkeys(errors)) or (said[-1] if said else "the engine failed")
+        raise failure(error, seen.errors if seen else ()) from None
 
 
 def _last_settings(job: Job, stack: auto.Stack) -> dict[str, Any]:
-    """The settings of the stack's last update; the job's own before the first."""
+    """The settings of the stack's last update; the job's own before the first.
+
+    Leaves them, with the salt of the stack's secrets, in the settings file.
+    """
     try:
         stack.workspace.refresh_config(job.stack)
-    except CommandError:
+    except CommandError as error:
+        # Any other failure must not pass for "no update yet": it would roll a person's deploy back.
+        if "no previous deployment" not in str(error):
+            raise failure(error, ()) from None
         return dict(job.settings)
-    document = _yaml.load(_settings_file(job)) or {}
-    return dict(document.get("config") or {}) or dict(job.settings)
+    return dict(_read_settings(job).get("config") or {}) or dict(job.settings)
 
 
 def _write_settings(job: Job, settings: dict[str, Any]) -> None:
-    path = _settings_file(job)
-    document = (_yaml.load(path) if path.exists() else None) or {}
+    document = _read_settings(job)
     kept = {key: value for key, value in settings.items() if value is not None}
     document["config"] = {_full(key): value for key, value in kept.items()}
-    with path.open("w") as file:
+    with _settings_file(job).open("w") as file:
         _yaml.dump(document, file)
+
+
+def _read_settings(job: Job) -> dict[str, Any]:
+    path = _settings_file(job)
+    found: dict[str, Any] | None = _yaml.load(path) if path.exists() else None
+    return found or {}
 
 
 def _settings_file(job: Job) -> Path:

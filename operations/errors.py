@@ -27,10 +27,22 @@ class Refused(OperationError):
     exit_code = 4
 
 
+class NoSuchSlot(OperationError):
+    """The fleet has no slot of that name."""
+
+    exit_code = 2
+
+
 class WrongPassphrase(OperationError):
     """The stack's secrets cannot be read with this passphrase; nothing was done."""
 
     exit_code = 2
+
+
+class CutOff(Failed):
+    """An update of this stack was cut off half-way; it must be recovered before the next."""
+
+    exit_code = 4
 
 
 class Interrupted(OperationError):
@@ -41,5 +53,5 @@ class Interrupted(OperationError):
 
 KINDS: dict[str, type[OperationError]] = {
     kind.__name__: kind
-    for kind in (Failed, Busy, StackNotFound, Refused, WrongPassphrase, Interrupted)
+    for kind in (Failed, Busy, CutOff, StackNotFound, Refused, WrongPassphrase, Interrupted)
 }

@@ -1,61 +1,41 @@
 """The gpu stack as a fleet: slots in, machines out, and back on its feet after a crash."""
 
-import contextlib
 import socket
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 
-from filelock import FileLock, Timeout
 from pydantic import TypeAdapter
 
 from contracts import outputs
-from contracts.errors import SettingsError
-from contracts.fleet import FleetSettings
-from contracts.labels import Label
 from contracts.outputs import InstanceOutput
-from contracts.program import PROGRAM_VERSION, PROJECT
-from contracts.settings import parse
-from contracts.slots import Namer, SlotSet, reconcile
-from operations import intents, locks, recovery_plan
-from operations.errors import Busy, OperationError
+from contracts.slots import SlotSet, reconcile
+from operations import intents, recovery_plan
+from operations.errors import (
+    CutOff,
+    Failed,
+    Interrupted,
+    NoSuchSlot,
+    OperationError,
+    StackNotFound,
+)
+from operations.guard import expendable
 from operations.intents import Intent
+from operations.known import Known, known_of
+from operations.lease import lease
+from operations.recovery_plan import Recovery
+from operations.settling import Settling
 from operations.stack import Applied, Stack
 from operations.state import StackState
 from providers.vastai.client import VastClient
 from providers.vastai.models import Instance
-from providers.vastai.renting import RENT_DEADLINE, Renter
-from providers.vastai.session import UpdateSession, rent_locks
+from providers.vastai.renting import Renter
+from providers.vastai.session import UpdateSession
+
+__all__ = ["Fleet", "Known", "NoSuchSlot", "Recovery"]
 
 _INSTANCES = TypeAdapter(list[InstanceOutput])
-# A provider may be renting when its engine dies: one create, and looking for its label.
-_RENTERS_WAIT = RENT_DEADLINE * 2 + 10
-
-
-class NewerProgram(OperationError):
-    """The stack was written by a program newer than this service; it holds."""
-
-    exit_code = 4
-
-
-class NoSuchSlot(OperationError):
-    """The fleet has no slot of that name."""
-
-    exit_code = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recovery:
-    """What recovery found and did; empty lists mean that all was well."""
-
-    slots: tuple[str, ...]
-    unlocked: tuple[str, ...] = ()
-    adopted: tuple[str, ...] = ()
-    lost: tuple[str, ...] = ()
-    ended: tuple[int, ...] = ()
-    cleared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,172 +50,207 @@ class Fleet:
 
     # Reading.
 
+    def known(self) -> Known:
+        """What the stack records and the settings of its last update; no call to a cloud."""
+        return known_of(self.stack)
+
     def live(self) -> dict[str, list[Instance]]:
         """Every machine of this owner and stack that lives, by slot."""
         return self.live_of(self.known())
 
-    def live_of(self, known: "Known") -> dict[str, list[Instance]]:
+    def live_of(self, known: Known) -> dict[str, list[Instance]]:
         """As `live`, when the stack was read already."""
         with self.cloud() as client:
-            return self._by_slot(client, known.namer.owner)
+            return known.machines(client)
 
     def instances(self, state: StackState) -> list[InstanceOutput]:
         """The machines that the last update recorded."""
         return _INSTANCES.validate_python(state.outputs.get(outputs.INSTANCES) or [])
 
-    # Changing.
+    # Changing. One operation of this installation at a time: each reads, decides and writes.
 
     def resize(
         self, count: int, *, victims: Sequence[str] = (), message: str | None = None
     ) -> Applied:
         """Grow or shrink to `count` slots, within the settings' limits; `victims` go first."""
-        known = self.known()
-        wanted = reconcile(
-            known.state.slots or SlotSet(),
-            count,
-            minimum=known.fleet.min,
-            maximum=known.fleet.max,
-            namer=known.namer,
-            victims=victims,
-        )
-        return self.apply(wanted, state=known.state, message=message)
+        with self._lease():
+            known = self.known()
+            wanted = reconcile(
+                known.state.slots or SlotSet(),
+                count,
+                minimum=known.fleet.min,
+                maximum=known.fleet.max,
+                namer=known.namer,
+                victims=victims,
+            )
+            return self._apply(wanted, known.state, message=message)
 
     def replace(self, name: str, *, message: str | None = None) -> Applied:
         """Put `name` on another machine: never again on the one it has now."""
-        state = self.known().state
-        current = self._slot_set(state, name)
-        old = next((i for i in self.instances(state) if i.slot == name), None)
-        slot = current.slot(name)
-        excluded = {*slot.exclude_machines, *([old.machine] if old and old.machine else [])}
-        changed = slot.model_copy(
-            update={
-                "generation": slot.generation + 1,
-                "exclude_machines": tuple(sorted(excluded)),
-            }
-        )
-        wanted = current.with_slot(changed)
-        return self.apply(wanted, state=state, also_expendable=[name], message=message)
+        with self._lease():
+            state = self.known().state
+            current = self._slot_set(state, name)
+            old = next((i for i in self.instances(state) if i.slot == name), None)
+            slot = current.slot(name)
+            excluded = {*slot.exclude_machines, *([old.machine] if old and old.machine else [])}
+            changed = slot.model_copy(
+                update={
+                    "generation": slot.generation + 1,
+                    "exclude_machines": tuple(sorted(excluded)),
+                }
+            )
+            wanted = current.with_slot(changed)
+            return self._apply(wanted, state, message=message)
 
     def roll(self, name: str, *, message: str | None = None) -> Applied:
         """Start `name`'s container anew with the settings' image, environment and models."""
-        state = self.known().state
-        current = self._slot_set(state, name)
-        slot = current.slot(name)
-        wanted = current.with_slot(slot.model_copy(update={"revision": slot.revision + 1}))
-        return self.apply(wanted, state=state, message=message)
+        with self._lease():
+            state = self.known().state
+            current = self._slot_set(state, name)
+            slot = current.slot(name)
+            wanted = current.with_slot(slot.model_copy(update={"revision": slot.revision + 1}))
+            return self._apply(wanted, state, message=message)
 
     def apply(
         self,
         wanted: SlotSet,
         *,
         state: StackState | None = None,
-        also_expendable: Iterable[str] = (),
         message: str | None = None,
     ) -> Applied:
-        """Give the fleet exactly these slots; only slots given up, or dead, lose their machine."""
-        before = state or self.stack.snapshot().state
-        victims = tuple(name for name in before.slot_names if name not in wanted.names)
-        dead = [m.slot for m in before.machines if m.status in recovery_plan.DEAD]
-        return self._update(
-            wanted,
-            victims=victims,
-            expendable=[*victims, *dead, *also_expendable],
-            message=message,
-        )
+        """Give the fleet exactly these slots.
+
+        Only slots that are given up, dead or of another generation lose their machine.
+        """
+        with self._lease():
+            before = state or self.stack.snapshot().state
+            return self._apply(wanted, before, message=message)
+
+    def destroy(self, *, remove: bool = False) -> Recovery:
+        """End every machine of this owner and stack, recorded or not; `remove` forgets the stack.
+
+        What a cut-off update left is found by its label.
+        """
+        with self._lease():
+            known = self.known()
+            whole = Intent(slots=SlotSet(), base=known.state.slots, destroy=True, remove=remove)
+            intents.write(self.stack.target.state, self.stack.target.stack, whole)
+            if known.state.pending:
+                Settling(stack=self.stack, host=self.host, clock=self.clock).settle()
+            return self._destroy(known, remove=remove)
 
     def recover(self) -> Recovery:
         """Bring account, state and slots back together after a crash; nothing that lives is lost.
 
-        Busy when the lock's owner lives, or lived on another host.
+        What the cut-off operation was asked for is finished, a destroy too. Busy when the lock's
+        owner lives, or is not an engine that was started here.
         """
-        state, unlocked = self._settled()
-        known = self.known()
-        intent = intents.read(self.stack.target.state, self.stack.target.stack)
-        with self.cloud() as client:
-            live = self._by_slot(client, known.namer.owner)
-            plan = recovery_plan.plan(
-                state, live, intent, maximum=known.fleet.max, namer=known.namer
+        with self._lease():
+            intent = intents.read(self.stack.target.state, self.stack.target.stack)
+            settling = Settling(stack=self.stack, host=self.host, clock=self.clock)
+            try:
+                state, unlocked = settling.settle()
+            except StackNotFound:
+                if intent is None or not intent.remove:
+                    raise
+                intents.clear(self.stack.target.state, self.stack.target.stack)
+                return Recovery(slots=())
+            known = self.known()
+            found = tuple(str(owner) for owner in unlocked)
+            if intent is not None and intent.destroy and intent.stands(state.slots):
+                ended = self._destroy(known, remove=intent.remove)
+                return replace(ended, unlocked=found)
+            return replace(self._recover(state, known, intent), unlocked=found)
+
+    # Steps of these.
+
+    def _lease(self) -> AbstractContextManager[None]:
+        return lease(self.stack.target.state, self.stack.target.stack)
+
+    def _apply(self, wanted: SlotSet, before: StackState, *, message: str | None) -> Applied:
+        self._require_whole(before)
+        victims = tuple(name for name in before.slot_names if name not in wanted.names)
+        return self._update(wanted, before, victims=victims, message=message)
+
+    def _require_whole(self, before: StackState) -> None:
+        target = self.stack.target
+        intent = intents.read(target.state, target.stack)
+        if before.pending or (intent is not None and intent.stands(before.slots)):
+            raise CutOff(
+                "an update of this stack was cut off half-way, or still runs elsewhere; nothing "
+                "was changed",
+                hint=f"run `agent-docker recover {target.stack}`: it finishes what was asked for, "
+                "or says what still runs",
             )
+
+    def _recover(self, state: StackState, known: Known, intent: Intent | None) -> Recovery:
+        with self.cloud() as client:
+            live = known.machines(client)
+            limits = {"minimum": known.fleet.min, "maximum": known.fleet.max}
+            plan = recovery_plan.plan(state, live, intent, namer=known.namer, **limits)
             self._end(client, plan.end)
+        try:
+            self._update(plan.slots, state, victims=plan.victims, message="recover")
+        except Failed as error:
+            # E.g. no offer for an empty slot. What lives is found by its label; the pending
+            # creates would only keep every later change from being made.
+            if not isinstance(error, CutOff):
+                self._clear_pending(state)
+            raise
+        self._clear_pending(state)
         before = {machine.slot for machine in state.machines}
-        self._update(
-            plan.slots,
-            victims=tuple(plan.expendable),
-            expendable=plan.expendable,
-            message="recover",
-            skip_idle=not state.pending,
-        )
-        if state.pending:
-            self.stack.refresh(clear_pending=True)
+        names = plan.slots.names
         return Recovery(
-            slots=plan.slots.names,
-            unlocked=tuple(str(owner) for owner in unlocked),
-            adopted=tuple(name for name in plan.slots.names if name in live and name not in before),
-            lost=tuple(name for name in plan.slots.names if name not in live),
+            slots=names,
+            adopted=tuple(name for name in names if name in live and name not in before),
+            lost=tuple(name for name in names if name not in live),
             ended=tuple(machine.id for machine in plan.end),
             cleared=state.pending,
         )
 
-    # Steps of these.
+    def _clear_pending(self, state: StackState) -> None:
+        if state.pending:
+            self.stack.refresh(clear_pending=True)
+
+    def _destroy(self, known: Known, *, remove: bool) -> Recovery:
+        state = self.stack.destroy()
+        with self.cloud() as client:
+            left = [m for machines in known.machines(client).values() for m in machines]
+            self._end(client, left)
+        self._clear_pending(state)
+        if remove:
+            self.stack.remove()
+        intents.clear(self.stack.target.state, self.stack.target.stack)
+        ended = tuple(machine.id for machine in left)
+        return Recovery(slots=(), ended=ended, cleared=state.pending)
 
     def _update(
         self,
         wanted: SlotSet,
+        before: StackState,
         *,
         victims: tuple[str, ...],
-        expendable: Iterable[str],
         message: str | None,
-        skip_idle: bool = True,
     ) -> Applied:
         """Update to `wanted`; the intent outlives this process until the update has finished."""
         folder, stack = self.stack.target.state, self.stack.target.stack
-        intents.write(folder, stack, Intent(slots=wanted, victims=victims))
+        intents.write(folder, stack, Intent(slots=wanted, victims=victims, base=before.slots))
         try:
             applied = self.stack.apply(
                 {"slots": wanted.model_dump(mode="json")},
-                expendable=expendable,
+                expendable=expendable(before, wanted),
                 message=message,
-                skip_idle=skip_idle,
+                # Slots that change no machine are still to be recorded.
+                skip_idle=wanted == before.slots and not before.pending,
             )
+        except (CutOff, Interrupted):
+            raise
         except OperationError:
             # The engine ended by itself and recorded what it did: nothing was cut off.
             intents.clear(folder, stack)
             raise
         intents.clear(folder, stack)
         return applied
-
-    def _settled(self) -> tuple[StackState, list[locks.LockOwner]]:
-        """The refreshed state, once no dead update's lock and no left-over renting is in the way.
-
-        A provider outlives its engine, so what it was doing is waited for, then read.
-        """
-        removed: list[locks.LockOwner] = []
-        try:
-            state = self.stack.refresh()
-        except Busy as error:
-            removed = locks.owners(error.message)
-            if not removed or not all(locks.is_dead(owner, host=self.host) for owner in removed):
-                raise
-            self.stack.unlock()
-        else:
-            if not self._wait_for_renters():
-                return state, []
-        self._wait_for_renters()
-        return self.stack.refresh(), removed
-
-    def _wait_for_renters(self) -> bool:
-        """Wait until no process rents or ends a machine of this stack; whether one did."""
-        deadline, waited = self.clock() + _RENTERS_WAIT, False
-        for path in rent_locks(self.stack.target.run_dir):
-            lock = FileLock(path)
-            try:
-                lock.acquire(blocking=False)
-            except Timeout:
-                waited = True
-                with contextlib.suppress(Timeout):
-                    lock.acquire(timeout=max(0.0, deadline - self.clock()))
-            lock.release()
-        return waited
 
     def _end(self, client: VastClient, machines: Sequence[Instance]) -> None:
         if not machines:
@@ -246,57 +261,9 @@ class Fleet:
         for machine in machines:
             renter.end(machine.id)
 
-    def known(self) -> "Known":
-        """What the stack records and the settings of its last update; no call to a cloud."""
-        seen = self.stack.snapshot()
-        require_program(seen.state)
-        stack = self.stack.target.stack
-        where = f"Pulumi.{stack}.yaml"
-        fleet = parse(FleetSettings, _value(seen.settings, "fleet"), where=where, key="fleet")
-        owner = _value(seen.settings, "owner")
-        if not owner:
-            raise SettingsError(f"{where} has no agent-docker:owner, so no machine is known as its")
-        namer = Namer(owner=str(owner), stack=stack, shards=fleet.shard_count)
-        return Known(state=seen.state, fleet=fleet, namer=namer)
-
     def _slot_set(self, state: StackState, name: str) -> SlotSet:
         current = state.slots or SlotSet()
         if name not in current.names:
             known = ", ".join(current.names) or "none"
             raise NoSuchSlot(f"the fleet has no slot {name!r}", hint=f"its slots: {known}")
         return current
-
-    def _by_slot(self, client: VastClient, owner: str) -> dict[str, list[Instance]]:
-        found: dict[str, list[Instance]] = defaultdict(list)
-        for instance in client.instances():
-            label = Label.parse(instance.label)
-            if label and (label.owner, label.stack) == (owner, self.stack.target.stack):
-                found[label.slot].append(instance)
-        return dict(found)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Known:
-    """The recorded state with the settings it was made from."""
-
-    state: StackState
-    fleet: FleetSettings
-    namer: Namer
-
-
-def require_program(state: StackState) -> None:
-    """Refuse to touch a stack that a newer program wrote."""
-    wrote = str(state.outputs.get(outputs.PROGRAM) or PROGRAM_VERSION)
-    if _version(wrote) > _version(PROGRAM_VERSION):
-        raise NewerProgram(
-            f"the stack was last updated by program {wrote}, this is {PROGRAM_VERSION}",
-            hint="update this installation of agent-docker",
-        )
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".") if part.isdigit())
-
-
-def _value(settings: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401 - any YAML value
-    return settings.get(f"{PROJECT}:{key}", settings.get(key))

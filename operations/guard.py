@@ -3,9 +3,36 @@
 from collections.abc import Iterable
 
 from contracts.program import INSTANCE_TYPE
+from contracts.slots import SlotSet
 from operations.jobs import ResourceEvent
+from operations.state import StackState
 
+# As in providers.vastai.instance, which services do not import; a test compares them.
+DEAD = frozenset({"exited", "offline", "unknown", "outbid"})
+_IDLE = frozenset({"same", "read"})
 _ENDING = frozenset({"delete", "replace", "create-replacement", "delete-replaced", "discard"})
+
+
+def expendable(state: StackState, wanted: SlotSet) -> list[str]:
+    """The slots whose machine an update to `wanted` may end.
+
+    They are given up, or their machine is dead, or of another generation than is wanted, or not
+    there at all, as in the middle of a replacement.
+    """
+    given_up = [name for name in state.slot_names if name not in wanted.names]
+    dead = {machine.slot for machine in state.machines if machine.status in DEAD}
+    right = {(machine.slot, machine.generation) for machine in state.machines}
+    wrong = [slot.name for slot in wanted.slots if (slot.name, slot.generation) not in right]
+    return list(dict.fromkeys([*given_up, *sorted(dead), *wrong]))
+
+
+def is_idle(steps: Iterable[ResourceEvent]) -> bool:
+    """Whether the planned steps leave every resource as it is.
+
+    A dynamic provider has the stack's whole configuration as its inputs, so it changes with each
+    setting; that alone changes no machine.
+    """
+    return all(step.op in _IDLE or step.type.startswith("pulumi:providers:") for step in steps)
 
 
 def surprises(steps: Iterable[ResourceEvent], expendable: Iterable[str]) -> list[str]:

@@ -14,12 +14,28 @@ from contracts.slots import SlotSet
 
 
 class Intent(BaseModel):
-    """The slots an update aimed at, and those it gave up."""
+    """The slots an update aimed at, those it gave up, and the `base` it started from.
+
+    `destroy` is the end of the whole fleet, `remove` that of its stack too.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     slots: SlotSet
     victims: tuple[str, ...] = ()
+    base: SlotSet | None = None
+    destroy: bool = False
+    remove: bool = False
+
+    def stands(self, recorded: SlotSet | None) -> bool:
+        """Whether nobody has updated the stack since: its `recorded` slots are old or new ones.
+
+        After a later update to other slots an intent would rent again what was given up since.
+        """
+        if recorded is None and self.destroy:
+            return True
+        now = recorded.slots if recorded else None
+        return now in {self.base.slots if self.base else None, self.slots.slots}
 
 
 def write(folder: Path, stack: str, intent: Intent) -> None:
@@ -32,6 +48,7 @@ def write(folder: Path, stack: str, intent: Intent) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
+    _sync(folder)
 
 
 def read(folder: Path, stack: str) -> Intent | None:
@@ -49,3 +66,12 @@ def clear(folder: Path, stack: str) -> None:
 
 def _path(folder: Path, stack: str) -> Path:
     return folder / f"intent-{stack}.json"
+
+
+def _sync(folder: Path) -> None:
+    # The new name itself must survive too.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,12 +1,13 @@
 """Who holds a stack's lock, read from what the engine says. Pure but for one look at a process.
 
 A Pulumi lock has no expiry and no owner check, and `pulumi cancel` removes every lock without
-asking. So it is removed only when its owner is proved dead: same host, process gone.
+asking. So it is removed only when its owner is proved dead: an engine that this installation
+started (operations.engines), on this host, and its process is gone.
 """
 
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
@@ -44,17 +45,31 @@ def describe(text: str) -> str:
     found = [
         f"created by {o.user}@{o.host} (pid {o.pid}) at {o.at}" for o in dict.fromkeys(owners(text))
     ]
-    return "the stack is locked: " + ("; ".join(found) or "by an unknown process")
+    return "the stack is locked: " + (" and ".join(found) or "by an unknown process")
 
 
-def is_dead(owner: LockOwner, *, host: str) -> bool:
-    """Whether `owner` is proved dead: it lived on this `host` and no engine has its process id."""
-    if owner.host != host:
+def is_dead(owner: LockOwner, *, host: str, engines: Collection[int]) -> bool:
+    """Whether `owner` is proved dead: one of our `engines` on this `host`, its process gone.
+
+    A process id that another engine has by now counts as alive; that one ends soon.
+    """
+    if owner.host != host or owner.pid not in engines:
         return False
     try:
         process = psutil.Process(owner.pid)
-        return process.status() == psutil.STATUS_ZOMBIE or "pulumi" not in Path(process.name()).name
+        return process.status() == psutil.STATUS_ZOMBIE or "pulumi" not in process.name()
     except psutil.NoSuchProcess:
         return True
     except psutil.AccessDenied:
         return False
+
+
+def hint(alive: Iterable[LockOwner], *, host: str, engines: Collection[int]) -> str:
+    """What a person can do about locks that are not proved dead."""
+    owners = list(alive)
+    if owners and all(owner.host == host and owner.pid in engines for owner in owners):
+        return "that update still runs; wait for it"
+    return (
+        "that engine was not started here, so it cannot be proved dead; see whether it runs, and "
+        "only if it does not: `pulumi cancel`"
+    )

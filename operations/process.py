@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 from pydantic import ValidationError
 
-from operations.errors import KINDS, Failed, Interrupted, OperationError
+from operations.errors import KINDS, CutOff, Failed, Interrupted, OperationError
 from operations.jobs import EVENTS, ErrorEvent, Event, Job, MessageEvent, ResultEvent
 from operations.redaction import Redactor, Tail
 
@@ -46,22 +46,30 @@ def run(
     redactor: Redactor,
     on_event: OnEvent,
     limits: Limits | None = None,
+    module: str = "operations.child",
 ) -> dict[str, Any]:
     """Run `job` to its end and return its result; the job's own error is raised as it was.
 
     An interrupt of this process (Ctrl-C) is passed on, and ends as `Interrupted` once the child
-    has ended.
+    has ended; an error of `on_event` stops the child in the same way. `module` is what the child
+    runs.
     """
     chosen = limits or Limits()
-    child = _Child(job, env=env, redactor=redactor, on_event=on_event)
+    child = _Child(job, module, env=env, redactor=redactor, on_event=on_event)
     watchdog = threading.Timer(chosen.timeout, child.stop, args=(chosen,))
     watchdog.daemon = True
     watchdog.start()
     try:
         child.read()
     except KeyboardInterrupt:
+        child.drain()
         child.stop(chosen)
         raise Interrupted("stopped; what had been done is recorded in the stack") from None
+    except BaseException:
+        # A listener's mistake must not kill an engine that is renting.
+        child.drain()
+        child.stop(chosen)
+        raise
     finally:
         watchdog.cancel()
         child.close()
@@ -70,15 +78,21 @@ def run(
 
 class _Child:
     def __init__(
-        self, job: Job, *, env: Mapping[str, str], redactor: Redactor, on_event: OnEvent
+        self,
+        job: Job,
+        module: str,
+        *,
+        env: Mapping[str, str],
+        redactor: Redactor,
+        on_event: OnEvent,
     ) -> None:
         self._redactor = redactor
         self._on_event = on_event
         self._errors = Tail(redactor, lines=50)
         self._end: ResultEvent | ErrorEvent | None = None
         self._stopped = False
-        self._process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "operations.child"],
+        self._process = subprocess.Popen(  # noqa: S603 - ours
+            [sys.executable, "-u", "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -104,6 +118,16 @@ class _Child:
             elif event is not None:
                 self._on_event(event)
         self._process.wait()
+
+    def drain(self) -> None:
+        """Let nobody read on: a child whose output is full could not end."""
+        threading.Thread(target=self._discard, daemon=True).start()
+
+    def _discard(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101 - asked for above
+        with contextlib.suppress(ValueError, OSError):
+            for _ in self._process.stdout:
+                pass
 
     def _parse(self, line: str) -> Event | None:
         try:
@@ -169,7 +193,7 @@ class _Child:
             raise Interrupted("stopped after its time was up; what had been done is recorded")
         if isinstance(self._end, ErrorEvent):
             raise self._error(self._end)
-        raise Failed(
+        raise CutOff(
             f"the operation's process ended with {self._process.returncode} and no answer",
             hint=self._errors.text or None,
         )

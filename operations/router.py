@@ -7,7 +7,7 @@ from typing import Any
 
 from contracts.outputs import InstanceOutput
 from providers import agent_router
-from providers.agent_router import Registration
+from providers.agent_router import Registration, RouterError
 
 _POLL_SECONDS = 2.0
 
@@ -47,27 +47,32 @@ class RouterGate:
     def drain(self, record: InstanceOutput) -> Drained:
         """Send no new work, and wait until what is in flight has ended, or for the deadline.
 
-        A router that does not report requests in flight is given the whole deadline: silence is
-        not idleness.
+        A router that does not report requests in flight, or does not answer while we wait, is
+        given the whole deadline: silence is not idleness. RouterError when it did not take the
+        machine out at all: work still goes there.
         """
         if self.url is None:
             return Drained(slot=record.slot, idle=True, waited=0.0)
         agent_router.deregister(self.url, record.endpoint)
         begun = self.clock()
-        while (waited := self.clock() - begun) < self.deadline:
-            if self._in_flight(record.endpoint) == 0:
-                return Drained(slot=record.slot, idle=True, waited=waited)
-            self.sleep(_POLL_SECONDS)
-        return Drained(slot=record.slot, idle=False, waited=waited)
+        while True:
+            idle = self._in_flight(record.endpoint) == 0
+            waited = self.clock() - begun
+            if idle or waited >= self.deadline:
+                return Drained(slot=record.slot, idle=idle, waited=waited)
+            self.sleep(min(_POLL_SECONDS, self.deadline - waited))
 
     def _in_flight(self, endpoint: str) -> int | None:
         """Requests in flight at `endpoint`; None when the router does not say."""
         assert self.url is not None  # noqa: S101 - callers looked
-        rows = agent_router.providers(self.url)
-        mine = next((row for row in rows if row.get("endpoint") == endpoint), None)
-        return _count(mine)
+        try:
+            rows = agent_router.providers(self.url)
+        except RouterError:
+            return None
+        return next((_count(row) for row in rows if row.get("endpoint") == endpoint), None)
 
 
-def _count(row: dict[str, Any] | None) -> int | None:
-    value = (row or {}).get("in_flight")
-    return value if isinstance(value, int) else None
+def _count(row: dict[str, Any]) -> int | None:
+    value = row.get("in_flight")
+    # `false` is a number in Python: it must not pass for "none in flight".
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

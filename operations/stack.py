@@ -82,10 +82,14 @@ class Stack:
         """Remove every lock of the stack. Only after their owners are proved dead."""
         self._run("cancel")
 
+    def remove(self) -> None:
+        """Forget the stack; refused while it records anything."""
+        self._run("remove")
+
     def _run(self, kind: Kind, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - fields of a Job
         with workspace(self.target) as (work, env):
-            base = {"settings": dict(self.target.settings)} | fields
-            job = Job(kind=kind, stack=self.target.stack, work_dir=str(work), **base)
+            same: dict[str, Any] = {"kind": kind, "stack": self.target.stack, "work_dir": str(work)}
+            job = Job.model_validate({"settings": dict(self.target.settings)} | same | fields)
             return run(
                 job,
                 env=env,

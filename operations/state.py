@@ -13,19 +13,24 @@ _STACK_TYPE = "pulumi:pulumi:Stack"
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedMachine:
-    """A machine that the stack knows. `shard` is the provider process that serves it."""
+    """A machine that the stack knows. `shard` is the provider process that serves it.
+
+    `generation` and `revision` are those of its slot when it was rented and last started.
+    """
 
     slot: str
     contract: int
     shard: int
     status: str
+    generation: int = 0
+    revision: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class StackState:
     """What a stack recorded: outputs of its last update, machines, and creates cut off half-way."""
 
-    outputs: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     machines: tuple[RecordedMachine, ...] = ()
     pending: tuple[str, ...] = ()
     resources: int = 0
@@ -44,9 +49,9 @@ class StackState:
 
 def read(deployment: Mapping[str, Any] | None) -> StackState:
     """The state in a `pulumi stack export`; empty for a stack that was never updated."""
-    rows = (deployment or {}).get("resources") or []
-    pending = (deployment or {}).get("pending_operations") or []
-    stacks: list[Mapping[str, Any]] = [row for row in rows if row.get("type") == _STACK_TYPE]
+    rows: list[dict[str, Any]] = (deployment or {}).get("resources") or []
+    pending: list[dict[str, Any]] = (deployment or {}).get("pending_operations") or []
+    stacks = [row for row in rows if row.get("type") == _STACK_TYPE]
     return StackState(
         outputs=(stacks[0].get("outputs") or {}) if stacks else {},
         machines=tuple(_machine(row) for row in rows if _is_machine(row)),
@@ -60,17 +65,20 @@ def read(deployment: Mapping[str, Any] | None) -> StackState:
 
 
 def _is_machine(row: Mapping[str, Any]) -> bool:
-    # `delete` marks what a half-done replacement still has to remove.
-    return row.get("type") == INSTANCE_TYPE and bool(row.get("id")) and not row.get("delete")
+    # Of a half-done replacement: what is still to be removed, and what is removed already.
+    left = row.get("delete") or row.get("pendingReplacement")
+    return row.get("type") == INSTANCE_TYPE and bool(row.get("id")) and not left
 
 
 def _machine(row: Mapping[str, Any]) -> RecordedMachine:
-    outputs = row.get("outputs") or {}
+    outputs: Mapping[str, Any] = row.get("outputs") or {}
     return RecordedMachine(
         slot=_name(row),
         contract=int(row["id"]),
         shard=_shard(str(row.get("provider") or "")),
         status=str(outputs.get("status") or ""),
+        generation=int(outputs.get("generation") or 0),
+        revision=int(outputs.get("revision") or 0),
     )
 
 

@@ -3,8 +3,9 @@
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,14 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from contracts.program import PROJECT
+from operations import engines
+from operations.errors import CutOff, Interrupted, OperationError
 from providers.vastai.pacing import RUN_DIR_VARIABLE
 
 _PROGRAM = Path(__file__).resolve().parent.parent
+_PREFIX = "operation-"
+# What a killed process left is removed after this many seconds: its engine may still be at work.
+_STALE = 24 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +35,7 @@ class Target:
     stack: str
     env: Mapping[str, str] = field(repr=False)
     state: Path
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     secrets: tuple[str, ...] = field(default=(), repr=False)
     program: Path = _PROGRAM
     python: Path = Path(sys.prefix)
@@ -42,22 +48,45 @@ class Target:
 
 
 @contextmanager
-def workspace(target: Target) -> Iterator[tuple[Path, dict[str, str]]]:
+def workspace(target: Target) -> Generator[tuple[Path, dict[str, str]]]:
     """A work directory and PULUMI_HOME of one operation's own, gone afterwards.
 
-    A checkout never becomes dirty, and two operations never share the engine's own files.
+    A checkout never becomes dirty, and two operations never share the engine's own files. The
+    record of its engines stays when the operation is cut off: a lock of theirs may stand.
     """
     target.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    base = Path(tempfile.mkdtemp(prefix="operation-", dir=target.state))
+    _sweep(target.state)
+    base = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=target.state))
+    record = engines.record_file(target.state, target.stack, base.name)
     try:
-        work, home, tmp = base / "work", base / "home", base / "tmp"
-        for folder in (work, home, tmp):
+        work, home, tmp, commands = (base / name for name in ("work", "home", "tmp", "bin"))
+        for folder in (work, home, tmp, commands):
             folder.mkdir(mode=0o700)
         _write_project(work, target)
-        own = {"PULUMI_HOME": str(home), "TMPDIR": str(tmp), RUN_DIR_VARIABLE: str(target.run_dir)}
+        own = {
+            "PATH": engines.install(commands, record, path=target.env.get("PATH", "")),
+            "PULUMI_HOME": str(home),
+            "TMPDIR": str(tmp),
+            RUN_DIR_VARIABLE: str(target.run_dir),
+        }
         yield work, {**target.env, **own}
+    except (CutOff, Interrupted):
+        raise
+    except OperationError:
+        record.unlink(missing_ok=True)
+        raise
+    else:
+        record.unlink(missing_ok=True)
     finally:
         shutil.rmtree(base, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    oldest = time.time() - _STALE
+    for left in folder.glob(f"{_PREFIX}*"):
+        with suppress(FileNotFoundError):
+            if left.stat().st_mtime < oldest:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _write_project(work: Path, target: Target) -> None:

@@ -46,7 +46,10 @@ def _slots(fleet: FleetSettings, owner: str, last: LastUpdate) -> SlotSet:
     stack = pulumi.get_stack()
     explicit, recorded = load("slots", SlotSet), last.output(outputs.SLOTS)
     before = None if recorded is None else SlotSet.model_validate(recorded)
-    known = [*(explicit.names if explicit else ()), *(before.names if before else ())]
+    namer = Namer(owner=owner, stack=stack, shards=fleet.shard_count)
+    slots = plan(fleet, last=before, explicit=explicit, namer=namer)
+    # The planned ones too: what a failed update rented of them is adopted by the next.
+    known = [*slots.names, *(before.names if before else ())]
     if fleet.tailnet is not None:
         tailnet_key(os.environ)
     with _client() as client:
@@ -55,8 +58,7 @@ def _slots(fleet: FleetSettings, owner: str, last: LastUpdate) -> SlotSet:
         require_known(live, known, recover=recover_command(stack, offline=offline()))
         if fleet.gpu not in _gpus(last):
             require_gpu(fleet.gpu, client.gpu_names())
-    namer = Namer(owner=owner, stack=stack, shards=fleet.shard_count)
-    return plan(fleet, last=before, explicit=explicit, namer=namer)
+    return slots
 
 
 def _client() -> VastClient:

@@ -1,0 +1,163 @@
+"""The `agent-docker` command and those of its commands that are not about one machine."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from cli import doctor, gpu, gpu_changes, init, local, observe
+from cli.context import Json, Production, StackName, changing, chosen
+from cli.files import LocalFiles
+from cli.progress import progress
+from cli.views import out, show_fleet, show_json, talk
+from contracts.program import PROGRAM_VERSION
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="An agent platform's infrastructure: bring it up locally, or run it for real.",
+)
+gpu_app = typer.Typer(
+    no_args_is_help=True,
+    help="The GPU fleet: offers, machines, logs, changes.",
+    epilog="Examples: agent-docker gpu offers --refused · agent-docker gpu scale 3 · "
+    "agent-docker gpu replace gpu-7k2x",
+)
+for command, example in (
+    (gpu.offers, "gpu offers --limit 5 · agent-docker gpu offers --refused --json"),
+    (gpu.instances, "gpu instances --json"),
+    (gpu.logs, "gpu logs gpu-7k2x --tail 20"),
+    (gpu_changes.scale, "gpu scale 3 · agent-docker gpu scale 1 --victim gpu-7k2x"),
+    (gpu_changes.replace, "gpu replace gpu-7k2x"),
+    (gpu_changes.roll, "gpu roll · agent-docker gpu roll gpu-7k2x --deadline 30"),
+    (gpu_changes.register, "gpu register · agent-docker gpu register gpu-7k2x"),
+    (gpu_changes.drain, "gpu drain gpu-7k2x --deadline 30"),
+):
+    gpu_app.command(epilog=f"Examples: agent-docker {example}")(command)
+app.add_typer(gpu_app, name="gpu")
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 failed, or not all is well; 2 wrong settings or arguments; 3 another "
+    "command or update is at work; 4 refused, nothing was changed; 5 Vast.ai; 6 agent-router; "
+    "128 + n stopped by signal n (130: Ctrl-C)."
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"agent-docker {PROGRAM_VERSION}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog="Examples: agent-docker up · agent-docker status --json · agent-docker gpu scale 3 · "
+    f"agent-docker down\n\n{EXIT_CODES}"
+)
+def main(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Bring an agent platform's infrastructure up locally, or run it for real.
+
+    Data goes to standard output, progress and errors to standard error.
+    """
+
+
+@app.command(epilog="Examples: agent-docker up · agent-docker up --json --vast-port 8801")
+def up(
+    *,
+    vast_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the local Vast.ai; 0 takes any.")
+    ] = 0,
+    as_json: Json = False,
+) -> None:
+    """Bring the local profile up: engine, local cloud, `pulumi up`, healthy machines.
+
+    Harmless when it is up. Never reaches anything beyond this machine.
+
+    Stopped or failed, it leaves what ran before.
+    """
+    with progress() as shown:
+        view = local.up(LocalFiles.of(os.environ), os.environ, shown, vast_port=vast_port)
+    if as_json:
+        show_json({**view.model_dump(mode="json"), "phases": shown.phases})
+        return
+    show_fleet(view)
+    talk.print("it runs on: `make status` looks again, `make down` ends it")
+
+
+@app.command()
+def down(*, as_json: Json = False) -> None:
+    """End everything of the local profile: its machines, its stack, its cloud."""
+    with progress() as shown:
+        ran = local.down(LocalFiles.of(os.environ), os.environ, shown)
+    if as_json:
+        show_json({"ran": ran})
+    else:
+        talk.print("the local profile is down" if ran else "nothing was running")
+
+
+@app.command(epilog="Examples: agent-docker status · agent-docker status --production --json")
+def status(*, production: Production = False, as_json: Json = False) -> None:
+    """Show slots, machines, prices and which endpoints answer; 1 unless all is well."""
+    profile = chosen(production=production)
+    with progress() as shown:
+        shown.say("looking at the stack and the machines")
+        view = observe.observe(profile.fleet(shown.on_event), profile.kind)
+    if as_json:
+        show_json({**view.model_dump(mode="json"), "healthy": view.healthy})
+    else:
+        show_fleet(view)
+    if not view.healthy:
+        raise typer.Exit(1)
+
+
+@app.command(name="init", epilog="Example: agent-docker init gpu")
+def init_stack(stack: StackName, *, as_json: Json = False) -> None:
+    """Write a random owner id into the stack's settings; without it nothing is rented."""
+    given = init.init(stack, os.environ)
+    if as_json:
+        show_json({"stack": stack, "owner": given.owner, "written": given.written})
+    elif given.written:
+        out.print(f"wrote {init.KEY}: {given.owner} to {given.path}", soft_wrap=True)
+        talk.print("commit it: it is no secret, and the machines are known by it")
+    else:
+        out.print(f"{given.path} has its owner already: {given.owner}", soft_wrap=True)
+
+
+@app.command(epilog="Examples: agent-docker recover gpu · agent-docker recover gpu --production")
+def recover(stack: StackName, *, production: Production = False, as_json: Json = False) -> None:
+    """Bring account and stack back together after a crash; loses and doubles nothing."""
+    with changing("recover", production=production, stack=stack) as profile, progress() as shown:
+        shown.say("looking at the account and the stack")
+        found = profile.fleet(shown.on_event).recover()
+    if as_json:
+        show_json(found.__dict__)
+        return
+    for owner in found.unlocked:
+        out.print(f"removed the lock of {owner}: it is dead")
+    for what, items in (
+        ("adopted", found.adopted),
+        ("rented again", found.lost),
+        ("ended beyond the slots", found.ended),
+        ("cleared a cut-off create of", found.cleared),
+    ):
+        if items:
+            out.print(f"{what}: {', '.join(map(str, items))}")
+    out.print(f"the fleet is whole: {', '.join(found.slots) or 'no slots'}")
+
+
+@app.command(name="doctor")
+def doctor_command(*, as_json: Json = False) -> None:
+    """Say what was found, where, and what to do about what is missing; 1 if anything is."""
+    checks = doctor.examine(os.environ)
+    if as_json:
+        show_json([check.__dict__ for check in checks])
+    else:
+        doctor.show(checks)
+    if any(check.state == "missing" for check in checks):
+        raise typer.Exit(1)
