@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from uuid import uuid4
 
 from pydantic import TypeAdapter
 
@@ -256,7 +257,7 @@ class Fleet:
         if not machines:
             return
         run_dir = self.stack.target.run_dir
-        session = UpdateSession(client, update=f"recover {id(self)}", folder=run_dir)
+        session = UpdateSession(client, update=f"recover {uuid4()}", folder=run_dir)
         renter = Renter(client=client, session=session, sleep=self.sleep, clock=self.clock)
         for machine in machines:
             renter.end(machine.id)

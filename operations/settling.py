@@ -17,7 +17,7 @@ from operations import engines, locks
 from operations.errors import Busy
 from operations.stack import Stack
 from operations.state import StackState
-from providers.vastai.pacing import RUN_DIR_VARIABLE, process_lock
+from providers.vastai.pacing import process_lock, run_folder
 from providers.vastai.renting import RENT_DEADLINE
 from providers.vastai.session import rent_locks
 
@@ -89,13 +89,13 @@ class Settling:
 
     def _end_left_providers(self) -> None:
         """End the providers whose engine is gone: they get no work any more, and never end."""
-        run_dir = str(self.stack.target.run_dir)
+        run_dir = self.stack.target.run_dir
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 if (
                     process.uids().real == os.getuid()
                     and _PROVIDER in process.cmdline()
-                    and process.environ().get(RUN_DIR_VARIABLE) == run_dir
+                    and run_folder(process.environ()) == run_dir
                     and _is_orphan(process)
                 ):
                     process.kill()

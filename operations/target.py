@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from contracts.program import PROJECT
 from operations import engines
 from operations.errors import CutOff, Interrupted, OperationError
-from providers.vastai.pacing import RUN_DIR_VARIABLE
+from providers.vastai.pacing import RUN_DIR_VARIABLE, run_folder
 
 _PROGRAM = Path(__file__).resolve().parent.parent
 _PREFIX = "operation-"
@@ -43,8 +43,7 @@ class Target:
     @property
     def run_dir(self) -> Path:
         """Where all processes that work on this stack keep turns and locks."""
-        named = self.env.get(RUN_DIR_VARIABLE)
-        return Path(named) if named else self.state / "run"
+        return run_folder(self.env)
 
 
 @contextmanager

@@ -136,14 +136,20 @@ def process_lock(path: Path | str) -> FileLock:
     return FileLock(path, poll_interval=0.005, fallback_to_soft=False)
 
 
-def shared_folder() -> Path:
-    """A private folder that all processes of this user share; made when absent.
+def run_folder(env: Mapping[str, str]) -> Path:
+    """Where processes with this environment keep turns and locks.
 
-    `AGENT_DOCKER_RUN_DIR` names another one, e.g. a service's volume.
+    One place for all of this user's, `pulumi` and `agent-docker` alike, so that each sees the
+    other's renting; `AGENT_DOCKER_RUN_DIR` names another one, e.g. a service's volume.
     """
-    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-    named = os.environ.get(RUN_DIR_VARIABLE)
-    folder = Path(named) if named else Path(base) / f"agent-docker-{os.getuid()}"
+    named = env.get(RUN_DIR_VARIABLE)
+    base = env.get("XDG_RUNTIME_DIR") or env.get("TMPDIR") or tempfile.gettempdir()
+    return Path(named) if named else Path(base) / f"agent-docker-{os.getuid()}"
+
+
+def shared_folder(env: Mapping[str, str] = os.environ) -> Path:
+    """The run folder, made when absent; SettingsError unless it is this user's alone."""
+    folder = run_folder(env)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Of a link itself: in a folder that all may write to, somebody else could lay one.

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from operations import engines
 from operations.errors import Busy, CutOff, Failed, Interrupted
 from operations.target import Target, workspace
+from providers.vastai.pacing import shared_folder
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_the_environment_is_the_targets_with_folders_of_its_own(
         base = work.parent
         assert Path(env["PULUMI_HOME"]).parent == Path(env["TMPDIR"]).parent == base
         assert env["PATH"] == f"{base / 'bin'}:{target.env['PATH']}"
-        assert env["AGENT_DOCKER_RUN_DIR"] == str(target.state / "run")
+        assert env["AGENT_DOCKER_RUN_DIR"] == str(shared_folder(target.env))
         for folder in base.iterdir():
             assert folder.stat().st_mode & 0o777 == 0o700
 
