@@ -189,7 +189,7 @@ def render_endpoint(
     """Where a slot's machine answers.
 
     Fields: `hostname`, `tailnet`, `port`, `slot`, `id` (the contract), and for machines on this
-    host `octets` (the id as two bytes, `1.2`) and `local_port` (20000 to 59999, from the id).
+    host `octets` (the id as two bytes, `1.2`) and `local_port` (20000 to 31999, from the id).
     """
     return template.format(
         hostname=hostname(slot, contract),
@@ -198,5 +198,5 @@ def render_endpoint(
         slot=slot,
         id=contract,
         octets=f"{contract // 256 % 256}.{contract % 256}",
-        local_port=20_000 + contract % 40_000,
+        local_port=20_000 + contract % 12_000,
     )
