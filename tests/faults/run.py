@@ -16,7 +16,7 @@ from typing import Any
 from contracts.errors import AgentDockerError
 from contracts.program import INSTANCE_TYPE
 from localcloud.vastai.server import RunningCloud, running_cloud
-from operations.errors import Busy, Failed
+from operations.errors import Busy, Failed, Interrupted
 from tests.engine.fleets import VAST_CANARY, TestFleet, make_fleet
 from tests.faults import processes
 from tests.faults.cuts import ALL, ENGINE, PROVIDER, SERVICE, Cut
@@ -204,6 +204,8 @@ class Run:
                     self.result.manual_steps += 1
                     self.result.notes.append(f"still busy: {error}")
                     return
+            except Interrupted:
+                raise  # That is a person's Ctrl-C at these runs.
             except AgentDockerError as error:
                 self.result.manual_steps += 1
                 self.result.notes.append(f"recover failed: {type(error).__name__}: {error}")
