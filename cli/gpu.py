@@ -8,7 +8,6 @@ from cli.context import Json, Production, SlotName, chosen
 from cli.profile import Profile
 from cli.progress import progress
 from cli.views import out, show_json, show_rows
-from contracts.fleet import FleetSettings
 from contracts.outputs import InstanceOutput
 from operations.fleet import Fleet, Known, NoSuchSlot
 from providers.vastai.offers import Want, choose, price, score
@@ -25,7 +24,7 @@ def offers(
 ) -> None:
     """What could be rented now under the settings, best first; rents nothing. 1 if nothing fits."""
     profile = chosen(production=production)
-    want = _want(known_of(profile)[1].fleet)
+    want = Want.of(known_of(profile)[1].fleet)
     with profile.vast() as client:
         choice = choose(client.search(want.query()), want)
     rows = [
@@ -115,13 +114,3 @@ def record_of(fleet: Fleet, known: Known, slot: str) -> InstanceOutput:
             hint=f"its slots: {', '.join(records) or 'none'}",
         )
     return records[slot]
-
-
-def _want(fleet: FleetSettings) -> Want:
-    return Want(
-        gpu=fleet.gpu,
-        gpu_count=fleet.gpu_count,
-        disk_gb=fleet.disk_gb,
-        bid=fleet.bid_per_hour,
-        selection=fleet.selection,
-    )

@@ -52,6 +52,8 @@ def scale(
         shown.say("reading the stack")
         applied = profile.fleet(shown.on_event).resize(count, victims=victim or ())
     names = applied.state.slots.names if applied.state.slots else ()
+    if len(names) != count:
+        talk.print(f"{count} is outside fleet.min..max; held at {len(names)}")
     if as_json:
         show_json({"slots": names, "changed": applied.changed})
     else:
@@ -102,7 +104,7 @@ def register(
     production: Production = False,
     as_json: Json = False,
 ) -> None:
-    """Tell agent-router to send work to slots; the autoscaler does so by itself."""
+    """Tell agent-router to send work to slots."""
     profile = chosen(production=production)
 
     def act(gate: RouterGate, record: InstanceOutput) -> dict[str, object]:

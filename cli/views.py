@@ -13,6 +13,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from contracts.program import recover_command
+
 # Data goes to standard output, talk to standard error; NO_COLOR is honoured by rich.
 # Piped output is for tools and logs: nothing in it is cut to a terminal's width.
 _WIDE = 200
@@ -118,8 +120,9 @@ def show_fleet(view: FleetView) -> None:
     )
     ready = sum(slot.healthy for slot in view.slots)
     out.print(f"{ready} of {len(view.slots)} machines answer, ${view.cost_per_hour:.3f}/h")
+    command = recover_command(view.stack, offline=view.profile == "local")
     for label in view.orphans:
-        out.print(f"[red]orphan[/red] {label}: run `agent-docker recover {view.stack}`")
+        out.print(f"[red]orphan[/red] {label}: run `{command}`")
 
 
 def show_rows(title: str, rows: Iterable[Mapping[str, Any]]) -> None:

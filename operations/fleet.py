@@ -30,7 +30,9 @@ from operations.settling import Settling
 from operations.stack import Applied, Stack
 from operations.state import StackState
 from providers.vastai.client import VastClient
+from providers.vastai.errors import NoSuchOffer
 from providers.vastai.models import Instance
+from providers.vastai.offers import Want, choose
 from providers.vastai.renting import Renter
 from providers.vastai.session import UpdateSession
 
@@ -87,9 +89,13 @@ class Fleet:
             return self._apply(wanted, known.state, message=message)
 
     def replace(self, name: str, *, message: str | None = None) -> Applied:
-        """Put `name` on another machine: never again on the one it has now."""
+        """Put `name` on another machine: never again on the one it has now.
+
+        NoSuchOffer, and nothing is changed, while nothing could be rented in its place.
+        """
         with self._lease():
-            state = self.known().state
+            known = self.known()
+            state = known.state
             current = self._slot_set(state, name)
             old = next((i for i in self.instances(state) if i.slot == name), None)
             slot = current.slot(name)
@@ -100,8 +106,16 @@ class Fleet:
                     "exclude_machines": tuple(sorted(excluded)),
                 }
             )
-            wanted = current.with_slot(changed)
-            return self._apply(wanted, state, message=message)
+            # The old machine ends first: what comes next must not turn out to be nothing.
+            want = Want.of(known.fleet, exclude_machines=excluded)
+            with self.cloud() as client:
+                choice = choose(client.search(want.query()), want)
+            if not choice.ranked:
+                raise NoSuchOffer(
+                    f"{name} keeps its machine: {choice.why_none(want)}",
+                    hint="see `agent-docker gpu offers --refused`, then widen fleet.selection",
+                )
+            return self._apply(current.with_slot(changed), state, message=message)
 
     def roll(self, name: str, *, message: str | None = None) -> Applied:
         """Start `name`'s container anew with the settings' image, environment and models."""

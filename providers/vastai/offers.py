@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from contracts.fleet import Selection
+from contracts.fleet import FleetSettings, Selection
 from providers.vastai.errors import NoSuchOffer
 from providers.vastai.models import Offer
 
@@ -29,6 +29,18 @@ class Want:
     selection: Selection = field(default_factory=Selection)
     exclude_machines: frozenset[int] = frozenset()
     exclude_hosts: frozenset[int] = frozenset()
+
+    @classmethod
+    def of(cls, fleet: FleetSettings, *, exclude_machines: Iterable[int] = ()) -> "Want":
+        """What a fleet's settings ask for."""
+        return cls(
+            gpu=fleet.gpu,
+            gpu_count=fleet.gpu_count,
+            disk_gb=fleet.disk_gb,
+            bid=fleet.bid_per_hour,
+            selection=fleet.selection,
+            exclude_machines=frozenset(exclude_machines),
+        )
 
     def query(self) -> dict[str, Any]:
         """The search body: only what narrows surely; the rest is filtered here, with reasons."""

@@ -17,8 +17,8 @@ from operations.intents import Intent
 from operations.known import NewerProgram
 from operations.stack import Applied, Snapshot
 from operations.state import RecordedMachine, StackState
-from providers.vastai.errors import NotFound
-from providers.vastai.models import Instance
+from providers.vastai.errors import NoSuchOffer, NotFound
+from providers.vastai.models import Instance, Offer
 
 OWNER = "0123456789ab"
 NAMER = Namer(owner=OWNER, stack="gpu")
@@ -41,6 +41,32 @@ class FakeCloud:
     def __init__(self) -> None:
         self.machines: list[Instance] = []
         self.ended: list[int] = []
+        self.offers = [
+            Offer.model_validate(
+                {
+                    "id": 1,
+                    "machine_id": 500,
+                    "host_id": 1,
+                    "gpu_name": "RTX 4090",
+                    "num_gpus": 1,
+                    "dph_total": 0.3,
+                    "verification": "verified",
+                    "reliability2": 0.99,
+                    "cpu_ram": 64_000,
+                    "cpu_cores": 8,
+                    "cpu_cores_effective": 8,
+                    "disk_space": 500,
+                    "inet_down": 900,
+                    "inet_up": 900,
+                    "cuda_max_good": 12.8,
+                    "duration": 1e7,
+                }
+            )
+        ]
+
+    def search(self, query: dict[str, Any]) -> list[Offer]:
+        assert query["gpu_name"] == {"eq": "RTX 4090"}
+        return self.offers
 
     def __call__(self) -> Self:
         return self
@@ -207,6 +233,16 @@ def test_a_replacement_excludes_the_machine_it_leaves(world: World) -> None:
         slot = SlotSet.model_validate(world.applied()["slots"]).slot(NAMES[1])
         assert (slot.generation, slot.exclude_machines) == (times, (102,))
         assert world.applied()["expendable"] == [NAMES[1]]
+
+
+@pytest.mark.parametrize("machine", [500, 102])
+def test_without_an_offer_in_its_place_nothing_ends(world: World, machine: int) -> None:
+    """No offer at all, or only the machine that is to be left."""
+    alone = [offer.model_copy(update={"machine_id": machine}) for offer in world.cloud.offers]
+    world.cloud.offers = alone if machine == 102 else []
+    with pytest.raises(NoSuchOffer, match=f"{NAMES[1]} keeps its machine"):
+        world.fleet.replace(NAMES[1])
+    assert world.stack.asked == []
 
 
 def test_a_roll_ends_no_machine(world: World) -> None:
