@@ -108,6 +108,8 @@ class Run:
         on, at, skip = trap[point]
         if (operation, point) == ("replace", "delete_saved"):
             on, at, skip = "search", "received", 0
+        # The service looks for an offer before it begins a replacement; that is not the cut.
+        skip += (operation, on) == ("replace", "search")
         self._hold(on, at, skip)
         return slot
 
