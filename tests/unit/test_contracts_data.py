@@ -164,4 +164,4 @@ class TestProgram:
 
     def test_recovery_is_named_for_the_profile(self) -> None:
         assert recover_command("gpu", offline=True) == "agent-docker recover gpu"
-        assert recover_command("gpu", offline=False) == "agent-docker --production recover gpu"
+        assert recover_command("gpu", offline=False) == "agent-docker recover gpu --production"
