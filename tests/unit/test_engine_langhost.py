@@ -1,6 +1,7 @@
 """The language host's answers over a real connection, without an engine."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -129,6 +130,26 @@ def test_a_plugin_that_is_let_go_ends(host: Host, children: Children, tmp_path: 
     (running,) = children._running
     call.cancel()
     assert running.wait(10) != 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_child_heeds_a_signal_that_its_parent_ignores(
+    children: Children, tmp_path: Path, number: signal.Signals
+) -> None:
+    program = tmp_path / "wait.py"
+    program.write_text("import threading; print('ready', flush=True); threading.Event().wait(60)")
+    usual = signal.signal(number, signal.SIG_IGN)
+    try:
+        started = children.start(
+            sys.executable, ["path", str(program)], cwd=str(tmp_path), env={}, piped=True
+        )
+    finally:
+        signal.signal(number, usual)
+    assert started.stdout is not None
+    assert started.stdout.readline() == b"ready\n"
+    started.send_signal(number)
+    assert started.wait(10) in {-number, child.BAIL}
+    started.communicate()
 
 
 def test_a_plugin_that_cannot_start_is_named(host: Host, tmp_path: Path) -> None:

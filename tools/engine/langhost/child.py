@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import runpy
+import signal
 import sys
 import threading
 import traceback
@@ -22,6 +23,7 @@ BAIL = 32
 
 def main() -> None:
     """Do what the arguments say and exit as the program would."""
+    heed_signals()
     lifeline, mode, target = sys.argv[1:4]
     if lifeline != "-":
         threading.Thread(target=end_with_host, args=(int(lifeline),), daemon=True).start()
@@ -38,6 +40,15 @@ def main() -> None:
         runpy.run_module(target, run_name="__main__", alter_sys=True)
     else:
         runpy.run_path(target, run_name="__main__")
+
+
+def heed_signals() -> None:
+    """Heed the two by which the engine and the host end a child.
+
+    Whoever started the engine may have ignored them, as a shell does for its background jobs.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def end_with_host(lifeline: int) -> None:
