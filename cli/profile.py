@@ -11,23 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import platformdirs
-
-from cli import cloud_process, leftovers
+from cli import cloud_process, leftovers, processes
 from cli.files import LocalFiles
 from cli.settings import stack_settings
-from contracts.errors import AgentDockerError, SettingsError
+from contracts.errors import AgentDockerError
 from operations.fleet import Fleet
 from operations.process import Limits, OnEvent
+from operations.shell import shell_target
 from operations.stack import Stack
 from operations.target import Target
 from providers.vastai.client import VastClient
-from providers.vastai.credentials import KEY_ALIAS, KEY_VARIABLE, Credentials
+from providers.vastai.credentials import KEY_VARIABLE, Credentials
 
 GPU = "gpu"
 Kind = Literal["local", "production"]
 TAILNET_KEY = "TAILSCALE_AUTH_KEY"
-_SECRETS = (KEY_VARIABLE, KEY_ALIAS, TAILNET_KEY, "PULUMI_CONFIG_PASSPHRASE", "PULUMI_ACCESS_TOKEN")
 # The local cloud answers a create at once: nobody has to wait as for the real one.
 _LOCAL_LIMITS = Limits(first_wait=20.0, second_wait=5.0)
 
@@ -100,28 +98,21 @@ def profile_on(files: LocalFiles, cloud: Mapping[str, Any], env: Mapping[str, st
         settings={
             **settings,
             "owner": files.read("owner"),
-            "fleet": {**(settings.get("fleet") or {}), **places, "router": None},
+            "fleet": {**(settings.get("fleet") or {}), **places, "router": _router(files)},
         },
         secrets=tuple(files.read(name) for name in ("passphrase", "vast-key", "tailnet-key")),
     )
     return Profile(kind="local", target=target, files=files)
 
 
+def _router(files: LocalFiles) -> str | None:
+    """agent-router's stand-in, while it runs."""
+    said = processes.recorded(files, "router")
+    mark = leftovers.CLOUD_VARIABLE, str(files.folder)
+    return str(said["url"]) if said and processes.lives(said, *mark) else None
+
+
 def production_profile(stack: str, env: Mapping[str, str]) -> Profile:
     """The stack of the backend that the shell names; nothing local is involved."""
-    if not env.get("PULUMI_BACKEND_URL"):
-        raise SettingsError(
-            "PULUMI_BACKEND_URL is not set, so production's stacks cannot be found",
-            hint="export PULUMI_BACKEND_URL=s3://… (or postgres://…), as for `pulumi` itself",
-        )
-    settings = stack_settings(stack, env)
-    # Before anything is started: a missing key must not end an operation half-way.
-    Credentials.read(env)
-    target = Target(
-        stack=stack,
-        env=dict(env),
-        state=platformdirs.user_state_path("agent-docker", ensure_exists=True) / stack,
-        settings=settings,
-        secrets=tuple(env[name] for name in _SECRETS if env.get(name)),
-    )
+    target = shell_target(stack, env, settings=lambda: stack_settings(stack, env))
     return Profile(kind="production", target=target)

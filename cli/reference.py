@@ -14,7 +14,7 @@ from contracts import outputs
 from contracts.errors import AgentDockerError
 
 ROOT = Path(__file__).resolve().parent.parent
-_CODE = ("cli", "components", "contracts", "operations", "providers", "stacks")
+_CODE = ("autoscaler", "cli", "components", "contracts", "operations", "providers", "stacks")
 # Of fields whose models say it in a docstring or not at all.
 _MEANING: Mapping[str, str] = {
     "Slot.name": "Name of the slot; never given out again.",
@@ -38,6 +38,7 @@ _OUTPUTS: Mapping[str, tuple[str, str]] = {
     outputs.COST_PER_HOUR: ("number", "Sum of the machines' prices, $/h with storage."),
     outputs.OWNER: ("string", "The owner id in the labels of this stack's machines."),
     outputs.PROGRAM: ("string", "Version of the program; an older service refuses to go on."),
+    outputs.FENCE: ("whole number", "Number of the lease under which a service last updated."),
     outputs.HEALTH_PATH: ("string", "Path that answers on each endpoint when it is healthy."),
 }
 _CODES: Mapping[int, str] = {

@@ -9,6 +9,19 @@ from pydantic.alias_generators import to_camel
 from contracts.errors import SettingsError
 
 M = TypeVar("M", bound=BaseModel)
+# How pydantic names the branch of a union in a path; a person has no such key.
+_BRANCHES = frozenset(
+    {
+        "bullmq",
+        "constrained-int",
+        "http-json",
+        "int",
+        "literal['auto']",
+        "prometheus",
+        "redis-list",
+        "redis-stream",
+    }
+)
 
 
 class Strict(BaseModel):
@@ -50,8 +63,7 @@ def _lines(error: ValidationError, key: str) -> str:
 
 
 def _path(key: str, loc: tuple[int | str, ...]) -> str:
-    # Pydantic names the branch of a union in the path; a person has no such key.
-    parts = [str(part) for part in loc if part not in {"int", "literal['auto']", "constrained-int"}]
+    parts = [str(part) for part in loc if part not in _BRANCHES]
     return ".".join([key, *parts])
 
 

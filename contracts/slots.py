@@ -30,6 +30,20 @@ class Slot(Strict):
     exclude_machines: tuple[int, ...] = ()
     exclude_hosts: tuple[int, ...] = ()
 
+    def avoiding(self, machines: Iterable[int] = (), hosts: Iterable[int] = ()) -> "Slot":
+        """The same slot, whose next rental avoids these too."""
+        return self.model_copy(
+            update={
+                "exclude_machines": tuple(sorted({*self.exclude_machines, *machines})),
+                "exclude_hosts": tuple(sorted({*self.exclude_hosts, *hosts})),
+            }
+        )
+
+    def elsewhere(self, machines: Iterable[int] = (), hosts: Iterable[int] = ()) -> "Slot":
+        """The same slot on another machine, and on none of these."""
+        moved = self.avoiding(machines, hosts)
+        return moved.model_copy(update={"generation": self.generation + 1})
+
 
 class SlotSet(Strict):
     """The slots of a fleet in order of birth, and how many names were ever given out."""
@@ -130,6 +144,10 @@ def plan(
     return reconcile(current, desired, minimum=fleet.min, maximum=fleet.max, namer=namer)
 
 
+# By this text a service knows the refusal from any other failure of the program.
+UNCLEAR = "the account and the stack disagree"
+
+
 class FleetUnclear(AgentDockerError):
     """Machines live that the coming update would forget or double; it must not run."""
 
@@ -150,6 +168,6 @@ def require_known(live: Iterable[str], known: Iterable[str], *, recover: str) ->
     found = [f"{name} lives but is in no slot of the last update" for name in strange]
     found += [f"{name} has {machines[name]} machines" for name in double]
     raise FleetUnclear(
-        "the account and the stack disagree: " + "; ".join(found),
+        f"{UNCLEAR}: " + "; ".join(found),
         hint=f"an update was cut off; run `{recover}`, it adopts what lives and loses nothing",
     )

@@ -17,6 +17,18 @@ class Busy(OperationError):
     exit_code = 3
 
 
+class Conflict(OperationError):
+    """The stack is not as its caller had read it; nothing was done. Read it again."""
+
+    exit_code = 3
+
+
+class LeaseLost(OperationError):
+    """Another service holds the lease on the stack by now; nothing was done."""
+
+    exit_code = 3
+
+
 class StackNotFound(OperationError):
     """The backend has no such stack."""
 
@@ -45,6 +57,12 @@ class CutOff(Failed):
     exit_code = 4
 
 
+class Unclear(Failed):
+    """Machines live that the stack does not account for; it must be recovered first."""
+
+    exit_code = 4
+
+
 class Interrupted(OperationError):
     """The operation was stopped from outside; what had been done is recorded in the stack."""
 
@@ -53,5 +71,16 @@ class Interrupted(OperationError):
 
 KINDS: dict[str, type[OperationError]] = {
     kind.__name__: kind
-    for kind in (Failed, Busy, CutOff, StackNotFound, Refused, WrongPassphrase, Interrupted)
+    for kind in (
+        Failed,
+        Busy,
+        Conflict,
+        CutOff,
+        Interrupted,
+        LeaseLost,
+        Refused,
+        StackNotFound,
+        Unclear,
+        WrongPassphrase,
+    )
 }

@@ -5,13 +5,17 @@ from collections.abc import Sequence
 
 from pulumi.automation.errors import CommandError, ConcurrentUpdateError, StackNotFoundError
 
+from contracts.fence import SUPERSEDED
 from contracts.program import INSTANCE_TYPE
+from contracts.slots import UNCLEAR
 from operations.errors import (
     Busy,
     CutOff,
     Failed,
+    LeaseLost,
     OperationError,
     StackNotFound,
+    Unclear,
     WrongPassphrase,
 )
 from operations.jobs import MessageEvent
@@ -48,7 +52,8 @@ def failure(error: CommandError, said: Sequence[MessageEvent]) -> OperationError
             hint="check PULUMI_CONFIG_PASSPHRASE_FILE",
         )
     message, hint = why(text, said)
-    return Failed(message, hint=hint)
+    kind = LeaseLost if SUPERSEDED in message else Unclear if UNCLEAR in message else Failed
+    return kind(message, hint=hint)
 
 
 def why(text: str, said: Sequence[MessageEvent]) -> tuple[str, str | None]:

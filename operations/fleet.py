@@ -10,8 +10,9 @@ from uuid import uuid4
 from pydantic import TypeAdapter
 
 from contracts import outputs
+from contracts.fleet import FleetSettings
 from contracts.outputs import InstanceOutput
-from contracts.slots import SlotSet, reconcile
+from contracts.slots import Slot, SlotSet, reconcile
 from operations import intents, recovery_plan
 from operations.errors import (
     CutOff,
@@ -19,6 +20,7 @@ from operations.errors import (
     Interrupted,
     NoSuchSlot,
     OperationError,
+    Refused,
     StackNotFound,
 )
 from operations.guard import expendable
@@ -49,6 +51,8 @@ class Fleet:
     cloud: Callable[[], VastClient]
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    # Number of the lease under which a service works; None for a person's command.
+    fence: int | None = None
     host: str = field(default_factory=socket.gethostname)
 
     # Reading.
@@ -98,24 +102,25 @@ class Fleet:
             state = known.state
             current = self._slot_set(state, name)
             old = next((i for i in self.instances(state) if i.slot == name), None)
-            slot = current.slot(name)
-            excluded = {*slot.exclude_machines, *([old.machine] if old and old.machine else [])}
-            changed = slot.model_copy(
-                update={
-                    "generation": slot.generation + 1,
-                    "exclude_machines": tuple(sorted(excluded)),
-                }
-            )
-            # The old machine ends first: what comes next must not turn out to be nothing.
-            want = Want.of(known.fleet, exclude_machines=excluded)
-            with self.cloud() as client:
-                choice = choose(client.search(want.query()), want)
-            if not choice.ranked:
-                raise NoSuchOffer(
-                    f"{name} keeps its machine: {choice.why_none(want)}",
-                    hint="see `agent-docker gpu offers --refused`, then widen fleet.selection",
-                )
+            changed = current.slot(name).elsewhere([old.machine] if old and old.machine else [])
+            self.require_offer(changed, known.fleet)
             return self._apply(current.with_slot(changed), state, message=message)
+
+    def require_offer(self, slot: Slot, fleet: FleetSettings) -> None:
+        """NoSuchOffer when nothing could be rented for `slot` now.
+
+        A replacement ends the old machine first: what comes next must not turn out to be nothing.
+        """
+        want = Want.of(
+            fleet, exclude_machines=slot.exclude_machines, exclude_hosts=slot.exclude_hosts
+        )
+        with self.cloud() as client:
+            choice = choose(client.search(want.query()), want)
+        if not choice.ranked:
+            raise NoSuchOffer(
+                f"{slot.name} keeps its machine: {choice.why_none(want)}",
+                hint="see `agent-docker gpu offers --refused`, then widen fleet.selection",
+            )
 
     def roll(self, name: str, *, message: str | None = None) -> Applied:
         """Start `name`'s container anew with the settings' image, environment and models."""
@@ -135,7 +140,8 @@ class Fleet:
     ) -> Applied:
         """Give the fleet exactly these slots.
 
-        Only slots that are given up, dead or of another generation lose their machine.
+        Only slots that are given up, dead or of another generation lose their machine. Conflict,
+        and nothing is done, when the stack is not as in `state` any more.
         """
         with self._lease():
             before = state or self.stack.snapshot().state
@@ -154,11 +160,12 @@ class Fleet:
                 Settling(stack=self.stack, host=self.host, clock=self.clock).settle()
             return self._destroy(known, remove=remove)
 
-    def recover(self) -> Recovery:
+    def recover(self, *, end_at_most: int | None = None) -> Recovery:
         """Bring account, state and slots back together after a crash; nothing that lives is lost.
 
         What the cut-off operation was asked for is finished, a destroy too. Busy when the lock's
-        owner lives, or is not an engine that was started here.
+        owner lives, or is not an engine that was started here. Refused when more than
+        `end_at_most` surplus machines would have to end: that many are no accident.
         """
         with self._lease():
             intent = intents.read(self.stack.target.state, self.stack.target.stack)
@@ -175,7 +182,7 @@ class Fleet:
             if intent is not None and intent.destroy and intent.stands(state.slots):
                 ended = self._destroy(known, remove=intent.remove)
                 return replace(ended, unlocked=found)
-            return replace(self._recover(state, known, intent), unlocked=found)
+            return replace(self._recover(state, known, intent, end_at_most), unlocked=found)
 
     # Steps of these.
 
@@ -187,10 +194,22 @@ class Fleet:
         victims = tuple(name for name in before.slot_names if name not in wanted.names)
         return self._update(wanted, before, victims=victims, message=message)
 
+    def is_whole(self, state: StackState) -> bool:
+        """Whether no update of this stack was cut off half-way, as far as is known here."""
+        intent = intents.read(self.stack.target.state, self.stack.target.stack)
+        return not state.pending and (intent is None or not intent.stands(state.slots))
+
+    def under(self, fence: int | None) -> "Fleet":
+        """The same fleet, for a service that holds the lease of that number."""
+        return replace(self, fence=fence)
+
+    def stop(self) -> None:
+        """Ask what runs to end, and let nothing more begin; from any thread."""
+        self.stack.switch.press()
+
     def _require_whole(self, before: StackState) -> None:
         target = self.stack.target
-        intent = intents.read(target.state, target.stack)
-        if before.pending or (intent is not None and intent.stands(before.slots)):
+        if not self.is_whole(before):
             raise CutOff(
                 "an update of this stack was cut off half-way, or still runs elsewhere; nothing "
                 "was changed",
@@ -198,11 +217,20 @@ class Fleet:
                 "or says what still runs",
             )
 
-    def _recover(self, state: StackState, known: Known, intent: Intent | None) -> Recovery:
+    def _recover(
+        self, state: StackState, known: Known, intent: Intent | None, end_at_most: int | None
+    ) -> Recovery:
         with self.cloud() as client:
             live = known.machines(client)
             limits = {"minimum": known.fleet.min, "maximum": known.fleet.max}
             plan = recovery_plan.plan(state, live, intent, namer=known.namer, **limits)
+            if end_at_most is not None and len(plan.end) > end_at_most:
+                raise Refused(
+                    f"{len(plan.end)} machines are in no slot, more than the {end_at_most} that "
+                    "may be ended unseen; nothing was changed",
+                    hint=f"look at `agent-docker gpu instances`, then `agent-docker recover "
+                    f"{self.stack.target.stack}`",
+                )
             self._end(client, plan.end)
         try:
             self._update(plan.slots, state, victims=plan.victims, message="recover")
@@ -252,8 +280,10 @@ class Fleet:
         intents.write(folder, stack, Intent(slots=wanted, victims=victims, base=before.slots))
         try:
             applied = self.stack.apply(
-                {"slots": wanted.model_dump(mode="json")},
+                {"slots": wanted.model_dump(mode="json"), "fence": self.fence},
                 expendable=expendable(before, wanted),
+                # With creates cut off half-way this is a recovery: it has read more than slots.
+                base=None if before.pending else before.slots,
                 message=message,
                 # Slots that change no machine are still to be recorded.
                 skip_idle=wanted == before.slots and not before.pending,

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,8 @@ OnEvent = Callable[[Event], None]
 LONGEST_CREATE = 45.0
 _GRACE = 30.0
 _SECOND_WAIT = 10.0
+_KILL_WAIT = 5.0
+_KILL_POLL = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,41 @@ class Limits:
     second_wait: float = _SECOND_WAIT
 
 
+class Switch:
+    """Asks the operation that runs to end, from any thread; once pressed, none begins any more."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stop: Callable[[], None] | None = None
+        self._pressed = False
+
+    @property
+    def pressed(self) -> bool:
+        """Whether it was pressed."""
+        return self._pressed
+
+    def press(self) -> None:
+        """Interrupt what runs, as a person's Ctrl-C would; returns at once."""
+        with self._lock:
+            self._pressed, stop = True, self._stop
+        if stop is not None:
+            threading.Thread(target=stop, daemon=True).start()
+
+    @contextlib.contextmanager
+    def stops(self, stop: Callable[[], None]) -> Generator[None]:
+        """While this lasts, `press` calls `stop`."""
+        with self._lock:
+            self._stop = stop
+            pressed = self._pressed
+        if pressed:
+            self.press()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._stop = None
+
+
 def run(
     job: Job,
     *,
@@ -46,21 +83,25 @@ def run(
     redactor: Redactor,
     on_event: OnEvent,
     limits: Limits | None = None,
+    switch: Switch | None = None,
     module: str = "operations.child",
 ) -> dict[str, Any]:
     """Run `job` to its end and return its result; the job's own error is raised as it was.
 
-    An interrupt of this process (Ctrl-C) is passed on, and ends as `Interrupted` once the child
-    has ended; an error of `on_event` stops the child in the same way. `module` is what the child
-    runs.
+    An interrupt of this process (Ctrl-C, or the `switch`) is passed on, and ends as `Interrupted`
+    once the child has ended; an error of `on_event` stops the child in the same way. `module` is
+    what the child runs.
     """
-    chosen = limits or Limits()
+    chosen, asked = limits or Limits(), switch or Switch()
+    if asked.pressed:
+        raise Interrupted("stopped before it began; nothing was changed")
     child = _Child(job, module, env=env, redactor=redactor, on_event=on_event)
     watchdog = threading.Timer(chosen.timeout, child.stop, args=(chosen,))
     watchdog.daemon = True
     watchdog.start()
     try:
-        child.read()
+        with asked.stops(lambda: child.stop(chosen)):
+            child.read()
     except KeyboardInterrupt:
         child.drain()
         child.stop(chosen)
@@ -152,9 +193,7 @@ class _Child:
             self._signal(signal.SIGINT)
             if self._ended(wait):
                 return
-        for process in _session(self._process.pid):
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        _end_session(self._process.pid)
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -176,9 +215,7 @@ class _Child:
     def close(self) -> None:
         """Leave no process and no open pipe behind."""
         if self._process.poll() is None:
-            for process in _session(self._process.pid):
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
+            _end_session(self._process.pid)
         self._process.wait()
         self._listener.join(timeout=5)
         for pipe in (self._process.stdout, self._process.stderr):
@@ -190,7 +227,9 @@ class _Child:
         if isinstance(self._end, ResultEvent):
             return self._end.data
         if self._stopped:
-            raise Interrupted("stopped after its time was up; what had been done is recorded")
+            raise Interrupted(
+                "stopped before its end, or after its time was up; what had been done is recorded"
+            )
         if isinstance(self._end, ErrorEvent):
             raise self._error(self._end)
         raise CutOff(
@@ -201,6 +240,24 @@ class _Child:
     def _error(self, end: ErrorEvent) -> OperationError:
         hint = None if end.hint is None else self._redactor.clean(end.hint)
         return KINDS.get(end.kind, Failed)(self._redactor.clean(end.message), hint=hint)
+
+
+def _end_session(leader: int) -> None:
+    """Kill every process of the session, and see that it has ended: nothing rents any more."""
+    left = _session(leader)
+    for process in left:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    deadline = time.monotonic() + _KILL_WAIT
+    while any(map(_lives, left)) and time.monotonic() < deadline:
+        time.sleep(_KILL_POLL)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _session(leader: int) -> list[psutil.Process]:

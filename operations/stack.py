@@ -4,12 +4,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from operations import state
+from contracts.slots import SlotSet
+from operations import history, state
 from operations.jobs import Event, Job, Kind
-from operations.process import Limits, OnEvent, run
+from operations.process import Limits, OnEvent, Switch, run
 from operations.redaction import Redactor
 from operations.state import StackState
 from operations.target import Target, workspace
+
+# What leaves an entry in the stack's history.
+_RECORDED: frozenset[Kind] = frozenset({"deploy", "apply", "refresh", "destroy"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,8 @@ class Stack:
     target: Target
     on_event: OnEvent = _ignore
     limits: Limits = field(default_factory=Limits)
+    # Asks the running operation to end, from another thread.
+    switch: Switch = field(default_factory=Switch)
 
     def deploy(self, settings: Mapping[str, Any], *, message: str | None = None) -> Applied:
         """Update the stack with exactly these settings, as a person's `pulumi up` would."""
@@ -49,17 +55,20 @@ class Stack:
         changes: Mapping[str, Any],
         *,
         expendable: Iterable[str] = (),
+        base: SlotSet | None = None,
         message: str | None = None,
         skip_idle: bool = True,
     ) -> Applied:
         """Update with the settings of the last update and `changes` in them.
 
-        Refused when a machine outside the `expendable` slots would be deleted or replaced.
+        Refused when a machine outside the `expendable` slots would be deleted or replaced;
+        Conflict when the stack does not have the `base` slots, if they are given.
         """
         result = self._run(
             "apply",
             changes=dict(changes),
             expendable=tuple(expendable),
+            base=None if base is None else base.model_dump(mode="json"),
             message=message,
             skip_idle=skip_idle,
         )
@@ -90,13 +99,17 @@ class Stack:
         with workspace(self.target) as (work, env):
             same: dict[str, Any] = {"kind": kind, "stack": self.target.stack, "work_dir": str(work)}
             job = Job.model_validate({"settings": dict(self.target.settings)} | same | fields)
-            return run(
+            result = run(
                 job,
                 env=env,
                 redactor=Redactor(self.target.secrets),
                 on_event=self.on_event,
                 limits=self.limits,
+                switch=self.switch,
             )
+        if kind in _RECORDED:
+            history.prune(self.target.env, self.target.stack)
+        return result
 
     def _applied(self, result: Mapping[str, Any]) -> Applied:
         return Applied(changed=bool(result["changed"]), state=state.read(result["deployment"]))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from contracts.outputs import SLOTS
+from contracts.outputs import FENCE, SLOTS
 from contracts.program import INSTANCE_TYPE
 from contracts.slots import SlotSet
 
@@ -40,6 +40,12 @@ class StackState:
         """The slots of the last update; None before the first."""
         recorded = self.outputs.get(SLOTS)
         return None if recorded is None else SlotSet.model_validate(recorded)
+
+    @property
+    def fence(self) -> int | None:
+        """Number of the lease under which a service updated last; None when none ever did."""
+        recorded = self.outputs.get(FENCE)
+        return None if recorded is None else int(recorded)
 
     @property
     def slot_names(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from contracts.program import PROJECT
 from operations import engines
 from operations.errors import CutOff, Interrupted, OperationError
+from operations.history import NO_BACKUPS
 from providers.vastai.pacing import RUN_DIR_VARIABLE, run_folder
 
 _PROGRAM = Path(__file__).resolve().parent.parent
@@ -67,6 +68,7 @@ def workspace(target: Target) -> Generator[tuple[Path, dict[str, str]]]:
             "PULUMI_HOME": str(home),
             "TMPDIR": str(tmp),
             RUN_DIR_VARIABLE: str(target.run_dir),
+            **NO_BACKUPS,
         }
         yield work, {**target.env, **own}
     except (CutOff, Interrupted):

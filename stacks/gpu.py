@@ -7,6 +7,7 @@ import pulumi
 from components.gpu_fleet import GpuFleet, GpuFleetArgs
 from contracts import outputs
 from contracts.errors import AgentDockerError
+from contracts.fence import next_fence
 from contracts.fleet import FleetSettings
 from contracts.labels import live_slots
 from contracts.program import PROGRAM_VERSION, recover_command
@@ -23,6 +24,7 @@ def build() -> None:
     fleet = required("fleet", FleetSettings)
     try:
         last = LastUpdate()
+        fence = next_fence(pulumi.Config().get_int("fence"), last.output(outputs.FENCE))
         owner = owner_id(last)
         slots = _slots(fleet, owner, last)
     except AgentDockerError as error:
@@ -35,6 +37,7 @@ def build() -> None:
     pulumi.export(outputs.OWNER, owner)
     pulumi.export(outputs.PROGRAM, PROGRAM_VERSION)
     pulumi.export(outputs.HEALTH_PATH, fleet.health_path)
+    pulumi.export(outputs.FENCE, fence)
 
 
 def _slots(fleet: FleetSettings, owner: str, last: LastUpdate) -> SlotSet:

@@ -78,6 +78,7 @@ class Instance(Record):
     image_uuid: Text = ""
     is_bid: bool | None = None
     dph_total: Number = 0.0
+    storage_total_cost: Number = 0.0
     start_date: Number = 0.0
     public_ipaddr: Text = ""
 

@@ -31,7 +31,13 @@ class Want:
     exclude_hosts: frozenset[int] = frozenset()
 
     @classmethod
-    def of(cls, fleet: FleetSettings, *, exclude_machines: Iterable[int] = ()) -> "Want":
+    def of(
+        cls,
+        fleet: FleetSettings,
+        *,
+        exclude_machines: Iterable[int] = (),
+        exclude_hosts: Iterable[int] = (),
+    ) -> "Want":
         """What a fleet's settings ask for."""
         return cls(
             gpu=fleet.gpu,
@@ -40,6 +46,7 @@ class Want:
             bid=fleet.bid_per_hour,
             selection=fleet.selection,
             exclude_machines=frozenset(exclude_machines),
+            exclude_hosts=frozenset(exclude_hosts),
         )
 
     def query(self) -> dict[str, Any]:

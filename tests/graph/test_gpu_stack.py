@@ -234,3 +234,23 @@ def test_the_account_is_that_of_the_environment(
         graph.config = {"fleet": FLEET, "owner": OWNER}
         with pytest.raises(pulumi.RunError, match="gpu-a1 lives but is in no slot"):
             graph.run(gpu.build)
+
+
+# The fence.
+
+
+@pytest.mark.parametrize(
+    ("given", "recorded", "exported"),
+    [(None, None, None), (None, 3.0, 3), (4, 3.0, 4), (3, 3.0, 3), (1, None, 1)],
+)
+def test_an_update_records_the_number_of_its_lease(
+    run: Run, given: int | None, recorded: float | None, exported: int | None
+) -> None:
+    config = {} if given is None else {"fence": given}
+    assert run(last=LAST, recorded={"fence": recorded}, **config)["fence"] == exported
+
+
+def test_an_update_under_a_lease_that_was_taken_over_is_refused(run: Run, graph: Graph) -> None:
+    with pytest.raises(pulumi.RunError, match="taken over: it has number 2, the last update had 3"):
+        run(last=LAST, recorded={"fence": 3.0}, fence=2)
+    assert not graph.of(INSTANCE_TYPE)

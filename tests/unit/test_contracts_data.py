@@ -136,6 +136,7 @@ class TestOutputs:
             "owner",
             "program",
             "healthPath",
+            "fence",
         )
 
     def test_an_instance_reads_what_a_newer_program_wrote(self) -> None:

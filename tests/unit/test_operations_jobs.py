@@ -3,13 +3,17 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pulumi.automation import EngineEvent, StepEventMetadata
+from pulumi.automation import CommandResult, EngineEvent, StepEventMetadata
+from pulumi.automation.errors import CommandError
 from pulumi.automation.events import DiagnosticEvent, OpType, ResourcePreEvent
 from pydantic import ValidationError
 
+from contracts.fence import SUPERSEDED
 from contracts.program import INSTANCE_TYPE
+from contracts.slots import UNCLEAR
 from operations.engine_events import translate
-from operations.failures import why
+from operations.errors import Failed, LeaseLost, OperationError, Unclear
+from operations.failures import failure, why
 from operations.jobs import (
     EVENTS,
     ErrorEvent,
@@ -108,6 +112,23 @@ def test_the_reason_is_the_providers_with_its_slot_and_hint() -> None:
         message("update failed", ""),
     ]
     assert why("code: 255", said) == ("gpu-a: none fits", "raise the cap")
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (f"{SUPERSEDED}: it has number 1, the last update had 2", LeaseLost),
+        (f"{UNCLEAR}: gpu-x lives but is in no slot of the last update", Unclear),
+        ("no offer of RTX 4090 on Vast.ai", Failed),
+    ],
+)
+def test_refusals_of_the_program_that_callers_branch_on(
+    said: str, kind: type[OperationError]
+) -> None:
+    error = CommandError(CommandResult(stdout="", stderr="error: update failed", code=255))
+    found = failure(error, [message(f"error: {said}", ROOT)])
+    assert type(found) is kind
+    assert found.message == said
 
 
 def test_the_lines_of_a_settings_error_stay_together() -> None:

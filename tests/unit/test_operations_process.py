@@ -14,7 +14,7 @@ import pytest
 
 from operations.errors import Busy, CutOff, Failed, Interrupted, OperationError
 from operations.jobs import Event, Job, MessageEvent, PhaseEvent
-from operations.process import Limits, run
+from operations.process import Limits, Switch, run
 from operations.redaction import Redactor
 
 SECRET = "a-secret-key"  # noqa: S105 - of nothing
@@ -34,6 +34,7 @@ class Child:
         *,
         limits: Limits | None = None,
         on_event: Callable[[Event], None] | None = None,
+        switch: Switch | None = None,
     ) -> dict[str, Any]:
         (self.folder / "fake_child.py").write_text(PRELUDE + textwrap.dedent(code))
         return run(
@@ -42,6 +43,7 @@ class Child:
             redactor=Redactor([SECRET]),
             on_event=on_event or self.events.append,
             limits=limits,
+            switch=switch,
             module="fake_child",
         )
 
@@ -216,6 +218,43 @@ def test_ctrl_c_is_passed_on_and_the_engines_last_words_are_waited_for(child: Ch
         )
     presser.join()
     assert child.noted() == ["finished"]
+
+
+def test_a_switch_stops_what_runs_and_lets_nothing_begin(child: Child) -> None:
+    switch = Switch()
+
+    def press() -> None:
+        child.session()
+        switch.press()
+
+    presser = threading.Thread(target=press)
+    presser.start()
+    with pytest.raises(Interrupted, match="recorded"):
+        child.run(
+            """
+            signal.signal(signal.SIGINT, lambda *_: (note("interrupt"), sys.exit(0)))
+            ready()
+            time.sleep(60)
+            """,
+            limits=Limits(first_wait=DEADLINE, second_wait=DEADLINE),
+            switch=switch,
+        )
+    presser.join()
+    assert child.noted() == ["interrupt"]
+    assert switch.pressed
+    with pytest.raises(Interrupted, match="before it began"):
+        child.run('note("began")', switch=switch)
+    assert child.noted() == ["interrupt"]
+
+
+def test_a_switch_that_is_pressed_while_the_child_starts_stops_it() -> None:
+    switch, stopped = Switch(), threading.Event()
+    with switch.stops(stopped.set):
+        switch.press()
+    assert stopped.wait(DEADLINE)
+    again = threading.Event()
+    with switch.stops(again.set):
+        assert again.wait(DEADLINE)
 
 
 def test_a_listener_that_fails_stops_the_child_gently(child: Child) -> None:

@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 
 from operations import engines
 from operations.errors import Busy, CutOff, Failed, Interrupted
+from operations.history import NO_BACKUPS
 from operations.target import Target, workspace
 from providers.vastai.pacing import shared_folder
 
@@ -33,7 +34,7 @@ def test_the_environment_is_the_targets_with_folders_of_its_own(
     monkeypatch.setenv("DOCKER_HOST", "tcp://production")
     monkeypatch.setenv("VASTAI_API_KEY", "of the shell")
     with workspace(target) as (work, env):
-        own = {"PATH", "PULUMI_HOME", "TMPDIR", "AGENT_DOCKER_RUN_DIR"}
+        own = {"PATH", "PULUMI_HOME", "TMPDIR", "AGENT_DOCKER_RUN_DIR", *NO_BACKUPS}
         assert set(env) == {"KEPT"} | own
         assert env["KEPT"] == "yes"
         base = work.parent

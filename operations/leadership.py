@@ -1,0 +1,140 @@
+"""Who may write to a stack: a lease in Redis, held by one service at a time.
+
+The lease keeps two services from working against each other; it does not have to be perfect. A
+holder that sleeps beyond its lease is stopped by the fence in the stack (contracts.fence), and two
+engines are kept apart by Pulumi's own lock. Losing Redis loses the lease, and nothing else.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from redis import Redis
+from redis.exceptions import RedisError, WatchError
+
+# As Kubernetes' leader election: the lease, and how often it is renewed.
+TTL = 15.0
+RENEW = 5.0
+
+
+@dataclass
+class Leadership:
+    """The lease on one stack. `name` is the key's; `holder` is whoever works here.
+
+    `fence` is the number of the term: it grows with each change of the holder, and is never below
+    what the stack itself records (`floor`), so a Redis that forgot everything gives no old number
+    out again. `clock` is monotonic: a lease is given up in time whatever the date is set to.
+    """
+
+    redis: Redis
+    name: str
+    holder: str = field(default_factory=lambda: uuid4().hex)
+    ttl: float = TTL
+    clock: Callable[[], float] = time.monotonic
+    fence: int | None = field(default=None, init=False)
+    _until: float = field(default=0.0, init=False)
+
+    @property
+    def held(self) -> bool:
+        """Whether the lease is held now, by this process's own clock."""
+        return self.fence is not None and self.clock() < self._until
+
+    @property
+    def left(self) -> float:
+        """Seconds for which it is held without being renewed."""
+        return max(0.0, self._until - self.clock()) if self.fence is not None else 0.0
+
+    def campaign(self, floor: int = 0) -> bool:
+        """Take the lease if it is free, renew it if it is ours; whether it is held now.
+
+        `floor` is the number that the stack's last update had. RedisError when Redis is away.
+        """
+        # Counted from before the request: the answer may take its time.
+        begun = self.clock()
+        with self.redis.pipeline() as pipe:
+            try:
+                pipe.watch(self._lease, self._counter)  # type: ignore[no-untyped-call]
+                holder = _text(pipe.get(self._lease))
+                last = int(_text(pipe.get(self._counter)) or 0)
+                if holder not in {None, self.holder}:
+                    self.fence = None
+                    return False
+                renewed = holder == self.holder and self.fence is not None and self.fence >= floor
+                fence = self.fence if renewed and self.fence else max(last, floor) + 1
+                pipe.multi()
+                pipe.set(self._lease, self.holder, px=int(self.ttl * 1000))
+                pipe.set(self._counter, max(fence, last))
+                pipe.execute()
+            except WatchError:
+                # Somebody else was at it in the same moment: the next turn will show who won.
+                return self.held
+        self.fence, self._until = fence, begun + self.ttl
+        return True
+
+    def resign(self) -> None:
+        """Give the lease up, so that the next one need not wait for its end."""
+        if self.fence is None:
+            return
+        self.fence, self._until = None, 0.0
+        with self.redis.pipeline() as pipe:
+            try:
+                pipe.watch(self._lease)  # type: ignore[no-untyped-call]
+                if _text(pipe.get(self._lease)) == self.holder:
+                    pipe.multi()
+                    pipe.delete(self._lease)
+                    pipe.execute()
+            except RedisError:
+                return  # It ends by itself.
+
+    @property
+    def _lease(self) -> str:
+        return f"{self.name}:lease"
+
+    @property
+    def _counter(self) -> str:
+        return f"{self.name}:fence"
+
+
+class Renewal:
+    """Renews a lease in a thread of its own, so that a long update does not lose it."""
+
+    def __init__(
+        self, leadership: Leadership, *, floor: Callable[[], int], every: float = RENEW
+    ) -> None:
+        self._leadership = leadership
+        self._floor = floor
+        self._every = every
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+        self.error: str | None = None
+
+    def start(self) -> None:
+        """Campaign now and from now on."""
+        self._turn()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and give the lease up."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=self._every)
+        self._leadership.resign()
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._every):
+            self._turn()
+
+    def _turn(self) -> None:
+        try:
+            self._leadership.campaign(self._floor())
+        except RedisError as error:
+            self.error = f"{type(error).__name__}: Redis does not answer"
+        else:
+            self.error = None
+
+
+def _text(value: object) -> str | None:
+    """What Redis answered, whether it decodes answers or not."""
+    return value.decode() if isinstance(value, bytes) else None if value is None else str(value)
