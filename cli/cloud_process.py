@@ -1,24 +1,23 @@
 """The local cloud as a process of its own, that outlives the command which started it."""
 
-import json
-import os
-import select
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-import psutil
 
-from cli import leftovers
-from cli.files import LocalFiles, write_whole
+from cli import leftovers, processes
+from cli.files import LocalFiles
+from cli.processes import NotStarted
 from contracts.errors import AgentDockerError
 
 _START_SECONDS = 30.0
+_NAME = "cloud"
 _MODULE = "localcloud.vastai"
+# So that a burst of jobs takes a while: a second for each, four at once on a machine.
+_WORK_SECONDS = 1.0
+_PARALLEL = 4
 
 
 class CloudFailed(AgentDockerError):
@@ -33,12 +32,7 @@ def running(files: LocalFiles) -> dict[str, Any] | None:
 
 def lives(files: LocalFiles) -> bool:
     """Whether the recorded process runs, and is no other one that has its number by now."""
-    try:
-        process = psutil.Process(int((files.cloud() or {})["pid"]))
-        dead = process.status() == psutil.STATUS_ZOMBIE
-    except (psutil.Error, KeyError, ValueError, TypeError):
-        return False
-    return not dead and leftovers.is_cloud_of(process, files)
+    return processes.lives(files.cloud(), leftovers.CLOUD_VARIABLE, str(files.folder))
 
 
 def port(cloud: Mapping[str, Any]) -> int | None:
@@ -48,45 +42,25 @@ def port(cloud: Mapping[str, Any]) -> int | None:
 
 def start(files: LocalFiles, *, port: int = 0, boot_seconds: float = 2.0) -> dict[str, Any]:
     """Start a local cloud and wait until it answers."""
-    log = files.folder / "cloud.log"
-    command = [sys.executable, "-u", "-m", _MODULE, "--port", str(port)]
-    command += ["--boot-seconds", str(boot_seconds), "--seed", "1"]
-    # From nothing: no variable of the shell reaches it, and its key is in no process list.
-    env = {
-        "PATH": os.defpath,
-        "LANG": "C.UTF-8",
-        "LOCALCLOUD_VAST_KEY": files.read("vast-key"),
-        leftovers.CLOUD_VARIABLE: str(files.folder),
-    }
-    with log.open("w") as errors:
-        process = subprocess.Popen(  # noqa: S603 - our own module
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=env,
-            cwd=files.folder,
-            text=True,
-            start_new_session=True,
-        )
-    assert process.stdout is not None  # noqa: S101 - asked for above
-    with process.stdout as out:
-        line = _first_line(out)
-    if line:
-        # Not recorded before it answers; until then its environment is what `stop` knows it by.
-        cloud: dict[str, Any] = {"pid": process.pid, **json.loads(line)}
-        write_whole(files.cloud_file, json.dumps(cloud))
-        return cloud
-    leftovers.end(leftovers.clouds(files))
-    process.wait()
-    said = log.read_text().strip().splitlines() or ["it did not answer in time"]
-    if any("Errno" in part for part in said[-1:]):
-        reason = said[-1].rsplit("] ", 1)[-1].lower()
+    command = [_MODULE, "--port", str(port), "--boot-seconds", str(boot_seconds), "--seed", "1"]
+    command += ["--work-seconds", str(_WORK_SECONDS), "--parallel", str(_PARALLEL)]
+    # Its key is in no process list.
+    env = processes.plain_env(
+        LOCALCLOUD_VAST_KEY=files.read("vast-key"),
+        **{leftovers.CLOUD_VARIABLE: str(files.folder)},
+    )
+    try:
+        return processes.start(files, _NAME, command, env)
+    except NotStarted as error:
+        if "Errno" in error.said:
+            reason = error.said.rsplit("] ", 1)[-1].lower()
+            raise CloudFailed(
+                f"the local cloud cannot use port {port}: {reason}",
+                hint="choose another with --vast-port, or 0 for any; nothing was started",
+            ) from None
         raise CloudFailed(
-            f"the local cloud cannot use port {port}: {reason}",
-            hint="choose another with --vast-port, or 0 for any; nothing was started",
-        )
-    raise CloudFailed(f"the local cloud did not start: {said[-1]}", hint=f"see {log}")
+            f"the local cloud did not start: {error.said}", hint=f"see {error.log}"
+        ) from None
 
 
 def stop(files: LocalFiles) -> bool:
@@ -95,12 +69,6 @@ def stop(files: LocalFiles) -> bool:
     leftovers.end(found)
     files.cloud_file.unlink(missing_ok=True)
     return bool(found)
-
-
-def _first_line(out: IO[str]) -> str:
-    """The line that the cloud says when it serves; empty when it ends, or takes too long."""
-    ready, _, _ = select.select([out], [], [], _START_SECONDS)
-    return out.readline() if ready else ""
 
 
 def _answers(cloud: Mapping[str, Any]) -> bool:

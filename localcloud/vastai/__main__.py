@@ -41,6 +41,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--first-id", type=int, help="contract id of the first rental; else random")
     add("--credit", type=float, default=1000.0, help="prepaid dollars")
+    add("--work-seconds", type=float, default=0.0, help="real seconds of work for one generate")
+    add("--parallel", type=int, default=4, help="generates that one machine works on at a time")
     return commands
 
 

@@ -1,5 +1,6 @@
 """What one emulated cloud is started with."""
 
+import math
 import secrets
 from dataclasses import dataclass, field
 from typing import TypedDict
@@ -42,6 +43,16 @@ class Settings:
     """Contract id of the first rental."""
     credit: float = 1000.0
     """Prepaid dollars at the start."""
+    work_seconds: float = 0.0
+    """Real seconds that a machine works for one generate; 0 answers at once."""
+    parallel: int = 4
+    """Generates that one machine works on at a time; the others wait inside it."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.work_seconds < math.inf:
+            raise ValueError(f"work seconds must not be negative, got {self.work_seconds!r}")
+        if self.parallel < 1:
+            raise ValueError(f"a machine must work on at least 1 at a time, got {self.parallel!r}")
 
 
 class Options(TypedDict, total=False):
@@ -58,3 +69,5 @@ class Options(TypedDict, total=False):
     offers: int
     first_id: int
     credit: float
+    work_seconds: float
+    parallel: int

@@ -6,17 +6,22 @@ import json
 from http import HTTPStatus
 
 from localcloud.vastai.machines.ollama import Answer, Ollama
+from localcloud.vastai.machines.work import Work
 
 MAX_BODY = 10_000_000
 
 
 async def serve_connection(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ollama: Ollama
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    ollama: Ollama,
+    work: Work | None = None,
 ) -> None:
     """Answer the requests of one connection until either side closes it."""
+    work = Work() if work is None else work
     # A client that goes away, or a machine that is destroyed, ends the connection: no error.
     with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-        while await _serve_one(reader, writer, ollama):
+        while await _serve_one(reader, writer, ollama, work):
             pass
     writer.close()
     with contextlib.suppress(ConnectionError, asyncio.CancelledError):
@@ -24,7 +29,7 @@ async def serve_connection(
 
 
 async def _serve_one(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ollama: Ollama
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ollama: Ollama, work: Work
 ) -> bool:
     """Answer one request; return whether the connection stays open."""
     try:
@@ -39,7 +44,10 @@ async def _serve_one(
         _send_head(writer, 411, "text/plain", length=0)
         return False
     body = await reader.readexactly(length)
-    await _send(writer, ollama.answer(method, target.split("?", 1)[0], body))
+    answer = ollama.answer(method, target.split("?", 1)[0], body)
+    if answer.generated and not await work.done(reader.at_eof):
+        return False
+    await _send(writer, answer)
     return headers.get("connection", "").strip() != "close"
 
 

@@ -20,6 +20,8 @@ class Answer:
     body: object = ""
     status: int = 200
     lines: Sequence[Json] | None = None
+    generated: bool = False
+    """Whether the machine has to work for it."""
 
 
 NOT_ALLOWED = Answer("405 method not allowed", 405)
@@ -121,11 +123,11 @@ def _generated(model: str, *, stream: bool) -> Answer:
         "eval_duration": 50_000_000,
     }
     if not stream:
-        return Answer(last)
+        return Answer(last, generated=True)
     parts: list[Json] = [
         {"model": model, "created_at": _now(), "response": word, "done": False} for word in WORDS
     ]
-    return Answer(lines=[*parts, last])
+    return Answer(lines=[*parts, last], generated=True)
 
 
 def _now() -> str:

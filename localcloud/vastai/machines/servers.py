@@ -7,14 +7,16 @@ from localcloud.vastai.cloud import Cloud
 from localcloud.vastai.machines.addresses import Addresses
 from localcloud.vastai.machines.http import serve_connection
 from localcloud.vastai.machines.ollama import Ollama, models_to_pull
+from localcloud.vastai.machines.work import Work
 from localcloud.vastai.rentals.rental import Rental
 
 
 class MachineServer:
     """The server of one machine."""
 
-    def __init__(self, ollama: Ollama) -> None:
+    def __init__(self, ollama: Ollama, work: Work) -> None:
         self._ollama = ollama
+        self._work = work
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -43,7 +45,7 @@ class MachineServer:
         if task is not None:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        await serve_connection(reader, writer, self._ollama)
+        await serve_connection(reader, writer, self._ollama, self._work)
 
 
 class Machines:
@@ -71,7 +73,9 @@ class Machines:
             await self._close(self._servers.keys())
 
     async def _open(self, rental: Rental) -> None:
-        server = MachineServer(Ollama(models_to_pull(rental.order.env)))
+        settings = self._cloud.settings
+        work = Work(settings.work_seconds, settings.parallel)
+        server = MachineServer(Ollama(models_to_pull(rental.order.env)), work)
         try:
             await server.open(*self.addresses.of(rental.id))
         except OSError as error:
