@@ -1,0 +1,1 @@
+"""The autoscaler: keeps the gpu stack's slots in step with the inference queue."""

@@ -1,0 +1,120 @@
+"""Acting on the stack: one operation at a time, and when it failed, not again at once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from autoscaler import backoff, plan
+from autoscaler.actuator import Actuator, Outcome
+from autoscaler.backoff import Retry
+from autoscaler.plan import Change
+from autoscaler.world import Clock, FleetPort
+from contracts.errors import AgentDockerError
+from contracts.slots import SlotSet
+from operations.known import Known
+from operations.stack import Applied
+from providers.vastai.errors import NoSuchOffer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Avoid:
+    """Machines and hosts that new rentals avoid; `now_on` is the machine of each slot."""
+
+    machines: frozenset[int] = frozenset()
+    hosts: frozenset[int] = frozenset()
+    now_on: dict[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(kw_only=True)
+class Hands:
+    """Begins operations on `fleet` and takes their outcome in."""
+
+    fleet: FleetPort
+    clock: Clock
+    spread: Callable[[], float]
+    actuator: Actuator = field(default_factory=Actuator)
+
+    # The error that the last operation ended with, until one succeeds.
+    trouble: str | None = field(default=None, init=False)
+    # The count that the running or last update was begun with.
+    count: int = field(default=0, init=False)
+    _retry: Retry = field(default_factory=Retry, init=False)
+
+    @property
+    def busy(self) -> str | None:
+        """What runs."""
+        return self.actuator.running
+
+    @property
+    def free(self) -> bool:
+        """Whether an operation may begin now."""
+        return self.busy is None and self._retry.may(self.clock.mono())
+
+    @property
+    def must_recover(self) -> bool:
+        """Whether nothing else may come before a recovery."""
+        return self._retry.recover
+
+    def ask_recovery(self) -> None:
+        """Recover before anything else."""
+        self._retry = replace(self._retry, recover=True)
+
+    def failed(self, error: AgentDockerError, name: str) -> None:
+        """Something of the stack failed: wait before the next try."""
+        self.trouble = f"{name}: {error.message}"
+        now = self.clock.mono()
+        self._retry = backoff.after(error, self._retry, now, spread=self.spread())
+
+    def recover(self, fence: int | None, *, end_at_most: int) -> None:
+        """Begin a recovery."""
+        fleet = self.fleet.under(fence)
+        self.actuator.begin("recover", lambda: fleet.recover(end_at_most=end_at_most))
+
+    def update(
+        self, fence: int | None, known: Known, change: Change, avoid: Avoid, maximum: int
+    ) -> None:
+        """Begin one update that does all of `change`."""
+        current = known.state.slots or SlotSet()
+        wanted = plan.wanted(
+            current,
+            change,
+            namer=known.namer,
+            maximum=maximum,
+            machines=avoid.machines,
+            hosts=avoid.hosts,
+            now_on=avoid.now_on,
+        )
+        fleet = self.fleet.under(fence)
+        moving = [name for name in change.replace if name in wanted.names]
+
+        def operation() -> Applied:
+            slots = wanted
+            for name in moving:
+                slots = _if_offered(fleet, known, slots, current, name)
+            return fleet.apply(slots, state=known.state, message="autoscaler")
+
+        self.count = change.count
+        self.actuator.begin("update", operation)
+
+    def collect(self) -> Outcome | None:
+        """The outcome of an operation that has ended, once; a bug in it is raised."""
+        outcome = self.actuator.collect()
+        if outcome is None:
+            return None
+        if outcome.error is None:
+            self.trouble, self._retry = None, Retry()
+        elif isinstance(outcome.error, AgentDockerError):
+            self.failed(outcome.error, outcome.name)
+        else:
+            raise outcome.error
+        return outcome
+
+
+def _if_offered(
+    fleet: FleetPort, known: Known, slots: SlotSet, current: SlotSet, name: str
+) -> SlotSet:
+    """`slots`, with `name` left where it is when nothing could be rented in its place."""
+    try:
+        fleet.require_offer(slots.slot(name), known.fleet)
+    except NoSuchOffer:
+        return slots.with_slot(current.slot(name))
+    return slots

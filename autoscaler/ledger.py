@@ -1,0 +1,112 @@
+"""What the fleet has cost: counted from what lives, kept over restarts. Pure.
+
+Vast.ai bills the GPU while a machine runs and its storage from creation until it is destroyed
+(reference of its API, § 8); traffic is billed apart and is not counted here.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from providers.vastai.models import Instance
+
+# Of the states a rental can be in, those in which its GPU is not billed.
+_STORAGE_ONLY = frozenset({None, "created", "loading", "stopped", "exited", "offline", "unknown"})
+_HOUR = 3600.0
+
+
+class Account(BaseModel):
+    """One rental: up to when it is counted, and its $/h since then."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: float
+    rate: float
+
+
+class Ledger(BaseModel):
+    """`day` is an ISO date (UTC); `spent` its $ so far, `total` those since the ledger began.
+
+    `complete` when nothing of the day can be missing; else what was spent is not known.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    day: str
+    spent: float = 0.0
+    total: float = 0.0
+    complete: bool = True
+    accounts: dict[int, Account] = Field(default_factory=dict)
+
+    @property
+    def spent_today(self) -> float | None:
+        """$ since midnight UTC; None when it is not known."""
+        return self.spent if self.complete else None
+
+
+def opened(now: float, *, nothing_ended: bool) -> Ledger:
+    """A ledger where none was kept.
+
+    What lives is counted from its own start. `nothing_ended` when the stack proves that no
+    machine was ever given up; else one may have cost something today.
+    """
+    return Ledger(day=_day(now), complete=nothing_ended)
+
+
+def counted(ledger: Ledger, machines: Iterable[Instance], now: float) -> Ledger:
+    """`ledger` at `now`, with the machines that live. One that has gone is counted up to now."""
+    live = {machine.id: machine for machine in machines}
+    ledger = _new_day(ledger, live, now)
+    cost = sum(_cost(account, now) for account in ledger.accounts.values())
+    for contract, machine in live.items():
+        if contract not in ledger.accounts:
+            cost += _cost(_first(machine, now), now)
+    accounts = {contract: Account(at=now, rate=rate(machine)) for contract, machine in live.items()}
+    return ledger.model_copy(
+        update={
+            "spent": ledger.spent + cost,
+            "total": ledger.total + cost,
+            "accounts": accounts,
+        }
+    )
+
+
+def rate(machine: Instance) -> float:
+    """What a machine costs now, $/h."""
+    stored = min(machine.storage_total_cost, machine.dph_total)
+    return stored if machine.actual_status in _STORAGE_ONLY else machine.dph_total
+
+
+def _first(machine: Instance, now: float) -> Account:
+    """A machine seen for the first time: from its start, but not from before this day."""
+    began = machine.start_date or now
+    return Account(at=max(min(began, now), _midnight(now)), rate=rate(machine))
+
+
+def _cost(account: Account, now: float) -> float:
+    return account.rate * max(0.0, now - account.at) / _HOUR
+
+
+def _new_day(ledger: Ledger, live: dict[int, Instance], now: float) -> Ledger:
+    """Close the books at midnight: what was spent before it belongs to the day before."""
+    day = _day(now)
+    if day == ledger.day:
+        return ledger
+    midnight = _midnight(now)
+    before = sum(_cost(account, midnight) for account in ledger.accounts.values())
+    accounts = {
+        contract: Account(at=max(account.at, midnight), rate=account.rate)
+        for contract, account in ledger.accounts.items()
+        if contract in live
+    }
+    return Ledger(day=day, total=ledger.total + before, accounts=accounts)
+
+
+def _day(now: float) -> str:
+    return datetime.fromtimestamp(now, UTC).date().isoformat()
+
+
+def _midnight(now: float) -> float:
+    moment = datetime.fromtimestamp(now, UTC)
+    return (moment - timedelta(seconds=moment.timestamp() % 86_400)).timestamp()

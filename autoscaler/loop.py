@@ -1,0 +1,342 @@
+"""The loop: look, decide, correct, act. Level-triggered: each tick starts from what is.
+
+Two speeds: health at each tick, scaling when its interval is over. Only the holder of the lease
+does anything. One operation on the stack at a time, and none while what it would be decided from
+cannot be read.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from autoscaler import drains, health, ledger
+from autoscaler.drains import Drained
+from autoscaler.eyes import Eyes, Look
+from autoscaler.hands import Avoid, Hands
+from autoscaler.health import Deadlines, Fault, Health, Sight
+from autoscaler.ledger import Ledger
+from autoscaler.model import Decision, Limits, Memory, Observed, Reading
+from autoscaler.plan import Change
+from autoscaler.policies import POLICIES
+from autoscaler.policies.bounds import finish, hold
+from autoscaler.problems import Problems, Topic
+from autoscaler.records import Picture, Reports
+from autoscaler.registrar import sync
+from autoscaler.remembered import Remembered
+from autoscaler.settings import AutoscalerSettings
+from autoscaler.signals import Signal
+from autoscaler.store import Mode, Store
+from autoscaler.world import Clock
+from contracts.slots import SlotSet
+from operations.known import Known
+from operations.leadership import Leadership
+from operations.stack import Applied
+
+# A step of the wall clock against the monotonic one that is no drift, in seconds.
+_JUMP = 5.0
+
+
+@dataclass(kw_only=True)
+class Autoscaler:
+    """One autoscaler of one gpu stack; `tick` is called from one thread, again and again."""
+
+    settings: AutoscalerSettings
+    eyes: Eyes
+    hands: Hands
+    signal: Signal
+    store: Store
+    leadership: Leadership
+    reports: Reports
+    clock: Clock = field(default_factory=Clock)
+    ledger: Ledger | None = None
+    keep_ledger: Callable[[Ledger], None] = lambda _: None
+
+    _remembered: Remembered | None = field(default=None, init=False)
+    _stored: Remembered | None = field(default=None, init=False)
+    # Problems that stand until the next decision.
+    _standing: Problems = field(default_factory=Problems, init=False)
+    _decide_at: float = field(default=0.0, init=False)
+    _count: int = field(default=0, init=False)
+    _offset: float | None = field(default=None, init=False)
+
+    def tick(self) -> Problems:
+        """Look once, and do what is due; what kept it from that is returned."""
+        problems = Problems()
+        self._watch_clock(problems)
+        self._collect()
+        if self.leadership.held:
+            with problems.caught(Topic.STACK):
+                self._lead(problems)
+            problems.merge(self._standing)
+        else:
+            # Another one works, or nobody can be sure of it: begin anew when it is our turn.
+            self._remembered, self._stored, self.eyes.stale = None, None, True
+            self._decide_at, self._count = 0.0, 0
+            self.reports.follower(self.clock.wall())
+        self.reports.problems(self.clock.wall(), problems)
+        return problems
+
+    def stop(self) -> None:
+        """Ask a running operation to end; returns at once."""
+        self.hands.fleet.stop()
+
+    def _lead(self, problems: Problems) -> None:
+        mode = self.store.mode()
+        self.reports.mode(mode)
+        known = self._read(problems)
+        if known is None:
+            return
+        look = self.eyes.look(known, problems, busy=bool(self.hands.busy))
+        if look is None:
+            self._report()
+            return
+        before = self._remembered or self.store.remembered()
+        now = self.clock.wall()
+        self._count_cost(look, now)
+        remembered = self._strays(look, before, now)
+        remembered = health.heard(look.sights, drains.kept(remembered, look.sights), now)
+        self._tell_boots(look, before, remembered, now)
+        found = health.judge(look.sights, remembered, now, self._deadlines())
+        if found.halted:
+            problems.add(Topic.HEALTH, found.halted)
+        # Judged by what the router said before it is told anything new.
+        ended = drains.finished(
+            remembered,
+            look.sights,
+            now,
+            self.settings.drain_deadline_seconds,
+            router=look.router_answers,
+        )
+        remembered = self._decide(look, mode, found, remembered)
+        remembered = self._register(look, remembered, problems)
+        ended = tuple(done for done in ended if done.slot in remembered.drains)
+        remembered = self._act(look, mode, found, ended, remembered)
+        names = [sight.slot for sight in look.sights]
+        self._remember(health.pruned(remembered, names, now))
+        picture = Picture(look=look, found=found, ledger=self.ledger, operation=self.hands.busy)
+        self.reports.leader(now, picture)
+        self._report()
+
+    # Looking.
+
+    def _watch_clock(self, problems: Problems) -> None:
+        offset = self.clock.wall() - self.clock.mono()
+        before, self._offset = self._offset, offset
+        if before is None or abs(offset - before) <= _JUMP:
+            return
+        text = f"the clock was set by {offset - before:+.0f} s: waits start anew"
+        problems.add(Topic.CLOCK, text)
+        self._standing.add(Topic.CLOCK, text)
+        if self._remembered is not None:
+            self._remembered = self._remembered.without_times()
+
+    def _collect(self) -> None:
+        outcome = self.hands.collect()
+        if outcome is None:
+            return
+        self.reports.ended(outcome)
+        if isinstance(outcome.result, Applied):
+            self.eyes.updated(outcome.result.state)
+            if self._count == self.hands.count:
+                # Done; what a person changes from here on stands until the next decision.
+                self._count = 0
+        else:
+            self.eyes.stale = True
+
+    def _read(self, problems: Problems) -> Known | None:
+        """The stack; the one of before while ours is being updated, or it cannot be read now."""
+        if self.hands.free and self.eyes.read():
+            known = self.eyes.known
+            if known is not None and not self.hands.fleet.is_whole(known.state):
+                self.hands.ask_recovery()
+        for topic, text in (
+            (Topic.STACK, self.eyes.trouble),
+            (Topic.OPERATION, self.hands.trouble),
+        ):
+            if text is not None:
+                problems.add(topic, text)
+        return self.eyes.known
+
+    def _deadlines(self) -> Deadlines:
+        return Deadlines(
+            boot=self.settings.boot_deadline_seconds,
+            unhealthy=self.settings.unhealthy_deadline_seconds,
+        )
+
+    def _count_cost(self, look: Look, now: float) -> None:
+        if self.ledger is None:
+            slots = look.known.state.slots or SlotSet()
+            never = slots.issued == len(slots.slots) and not any(s.generation for s in slots.slots)
+            self.ledger = ledger.opened(now, nothing_ended=never)
+        self.ledger = ledger.counted(self.ledger, look.account.all, now)
+        self.keep_ledger(self.ledger)
+
+    def _strays(self, look: Look, remembered: Remembered, now: float) -> Remembered:
+        """Note machines in no slot; one that stays so beyond the grace asks for a recovery."""
+        if self.hands.busy or self.eyes.stale:
+            return remembered
+        first = {m.id: remembered.orphans.get(m.id, now) for m in look.account.strays}
+        if any(now - at >= self.settings.orphan_grace_seconds for at in first.values()):
+            self.hands.ask_recovery()
+        return remembered.model_copy(update={"orphans": first})
+
+    def _tell_boots(self, look: Look, before: Remembered, after: Remembered, now: float) -> None:
+        for sight in look.sights:
+            if sight.contract in after.ready and sight.contract not in before.ready:
+                self._booted(sight, now, "ready")
+
+    def _booted(self, sight: Sight, now: float, outcome: str) -> None:
+        record = _boot(sight, now, outcome)
+        self.store.booted(record)
+        self.reports.booted(record)
+
+    # Deciding.
+
+    def _decide(self, look: Look, mode: Mode, found: Health, remembered: Remembered) -> Remembered:
+        now = self.clock.mono()
+        if now < self._decide_at:
+            return remembered
+        self._decide_at = now + self.settings.check_interval
+        self._standing = Problems()
+        reading: Reading | None = None
+        with self._standing.caught(Topic.SIGNAL):
+            reading = self.signal.read()
+        observed = Observed(
+            at=self.clock.wall(),
+            queue=reading,
+            members=found.members,
+            spent_today=self.ledger.spent_today if self.ledger else None,
+        )
+        limits = self.settings.limits(look.known.fleet)
+        decision = self._decision(observed, remembered.memory, limits, mode)
+        if decision.rule == "budget":
+            self._standing.add(Topic.BUDGET, decision.reason)
+        if found.halted and decision.slots < len(found.members):
+            decision = hold(observed, decision.memory, found.halted)
+        self.store.decided(self.reports.decision(observed, decision, mode))
+        remembered = remembered.with_memory(decision.memory)
+        acts = mode.kind in {"auto", "fixed"}
+        self._count = decision.slots if acts else 0
+        victims = decision.victims if acts else ()
+        return drains.chosen(remembered, victims, look.sights, observed.at, decision.reason)
+
+    def _decision(self, observed: Observed, memory: Memory, limits: Limits, mode: Mode) -> Decision:
+        if mode.kind == "paused":
+            return hold(observed, memory, "paused")
+        if mode.kind == "fixed" and mode.count is not None:
+            reason = f"fixed at {mode.count}"
+            wanted = Decision(slots=mode.count, rule="fixed", reason=reason, memory=memory)
+            # A person's number needs no queue.
+            seen = replace(observed, queue=Reading(depth=0, at=observed.at))
+            return finish(wanted, seen, limits)
+        return POLICIES[self.settings.policy](observed, memory, limits)
+
+    # Correcting.
+
+    def _register(self, look: Look, remembered: Remembered, problems: Problems) -> Remembered:
+        if look.router is None or look.rows is None:
+            return remembered
+        ready = [
+            sight.record
+            for sight in look.sights
+            if sight.record and sight.answered and sight.slot not in remembered.drains
+        ]
+        done = sync(
+            look.router,
+            look.rows,
+            ready=ready,
+            ours=remembered.registered | look.endpoints,
+            models=look.known.fleet.models,
+        )
+        for text in done.errors:
+            problems.add(Topic.ROUTER, text)
+        self.reports.synced(done)
+        return remembered.model_copy(update={"registered": done.endpoints})
+
+    # Acting.
+
+    def _act(
+        self,
+        look: Look,
+        mode: Mode,
+        found: Health,
+        ended: tuple[Drained, ...],
+        remembered: Remembered,
+    ) -> Remembered:
+        if mode.kind in {"paused", "dry-run"} or not self.hands.free:
+            return remembered
+        fence = self.leadership.fence
+        if self.hands.must_recover:
+            self.hands.recover(fence, end_at_most=self.settings.orphan_budget)
+            return remembered
+        if self.eyes.stale or found.halted or not self.leadership.held:
+            return remembered
+        now = self.clock.wall()
+        faults = [
+            fault
+            for fault in health.due(found.faults, remembered, now)
+            if fault.slot not in remembered.drains
+        ]
+        state = look.known.state
+        here = {sight.slot for sight in look.sights}
+        change = Change(
+            count=self._count,
+            leftovers=tuple(slot for slot in state.slot_names if slot not in here),
+            give_up=tuple(done.slot for done in ended),
+            replace=tuple(fault.slot for fault in faults),
+        )
+        if not change.needed(state.slots or SlotSet()):
+            return remembered
+        after = health.failed(look.sights, faults, remembered, now)
+        machines, hosts = health.avoided(after, now)
+        now_on = {s.slot: s.record.machine for s in look.sights if s.record and s.record.machine}
+        avoid = Avoid(machines=machines, hosts=hosts, now_on=now_on)
+        limits = self.settings.limits(look.known.fleet)
+        self.hands.update(fence, look.known, change, avoid, limits.maximum)
+        self._tell_acts(look, ended, faults, remembered, now)
+        return after
+
+    def _tell_acts(
+        self,
+        look: Look,
+        ended: tuple[Drained, ...],
+        faults: list[Fault],
+        remembered: Remembered,
+        now: float,
+    ) -> None:
+        for done in ended:
+            self.reports.event("given up", slot=done.slot, reason=done.reason)
+        sights = {sight.slot: sight for sight in look.sights}
+        for fault in faults:
+            self.reports.event("replaced", slot=fault.slot, reason=fault.reason)
+            sight = sights[fault.slot]
+            if sight.contract is not None and sight.contract not in remembered.ready:
+                self._booted(sight, now, "failed")
+
+    # Remembering and telling.
+
+    def _remember(self, remembered: Remembered) -> None:
+        self._remembered = remembered
+        if remembered != self._stored:
+            self.store.remember(remembered)
+            self._stored = remembered
+
+    def _report(self) -> None:
+        seconds = max(60.0, 6 * self.settings.health_interval_seconds)
+        self.store.report(self.reports.status, seconds=seconds)
+
+
+def _boot(sight: Sight, now: float, outcome: str) -> dict[str, Any]:
+    """A record of one boot, for policies that will count on it."""
+    began = sight.machine.start_date if sight.machine else None
+    record = sight.record
+    return {
+        "at": round(now, 3),
+        "outcome": outcome,
+        "seconds": round(now - began, 1) if began else None,
+        "slot": sight.slot,
+        "contract": sight.contract,
+        "machine": record.machine if record else None,
+        "host": record.host if record else None,
+        "gpu": record.gpu if record else None,
+    }

@@ -1,0 +1,84 @@
+"""What the autoscaler remembers between ticks and over restarts: one small document.
+
+Losing it is always safe: drains are cancelled and their slots registered again, clocks start anew,
+and no machine is forgotten, because machines are never remembered here.
+"""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from autoscaler.model import Memory
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Drain(_Part):
+    """A slot that gets no new work since `since`.
+
+    `contract` is the machine that drains: a slot may get another one. `counted` when the router
+    has told of its requests in flight, so that a row that is gone means that they have ended.
+    """
+
+    contract: int
+    since: float
+    counted: bool = False
+    reason: str = ""
+
+
+class Failure(_Part):
+    """A machine that failed: how often, when last, and whose it is."""
+
+    count: int
+    last: float
+    host: int | None = None
+
+
+class Attempt(_Part):
+    """How often a slot was replaced without becoming ready, and when last."""
+
+    count: int
+    last: float
+
+
+class Remembered(_Part):
+    """Times are epoch seconds; `contract` is Vast.ai's id of a rental."""
+
+    quiet_since: float | None = None
+    grown_at: float | None = None
+    # First answer of each contract, and since when it does not answer.
+    ready: dict[int, float] = Field(default_factory=dict)
+    silent: dict[int, float] = Field(default_factory=dict)
+    drains: dict[str, Drain] = Field(default_factory=dict)
+    # By machine id.
+    failures: dict[int, Failure] = Field(default_factory=dict)
+    # By slot.
+    attempts: dict[str, Attempt] = Field(default_factory=dict)
+    # Endpoints that were registered from here.
+    registered: frozenset[str] = frozenset()
+    # First sight of each contract that is in no slot.
+    orphans: dict[int, float] = Field(default_factory=dict)
+
+    @property
+    def memory(self) -> Memory:
+        """The policy's part."""
+        return Memory(quiet_since=self.quiet_since, grown_at=self.grown_at)
+
+    def with_memory(self, memory: Memory) -> "Remembered":
+        """The same with another policy's part."""
+        return self.model_copy(
+            update={"quiet_since": memory.quiet_since, "grown_at": memory.grown_at}
+        )
+
+    def without_times(self) -> "Remembered":
+        """After the clock was set: no time that was written before means anything any more."""
+        return self.model_copy(
+            update={
+                "quiet_since": None,
+                "grown_at": None,
+                "silent": {},
+                "orphans": {},
+                "drains": {},
+                "attempts": {},
+            }
+        )

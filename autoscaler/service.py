@@ -1,0 +1,190 @@
+"""The autoscaler as a service: put together from its environment, run until it is told to stop."""
+
+import contextlib
+import random
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+from redis import Redis
+
+from autoscaler import settings as settings_module
+from autoscaler.actuator import Actuator
+from autoscaler.backoff import Retry, after
+from autoscaler.eyes import Eyes
+from autoscaler.hands import Hands
+from autoscaler.ledger import Ledger
+from autoscaler.loop import Autoscaler
+from autoscaler.problems import Problems, Topic
+from autoscaler.records import Reports
+from autoscaler.registrar import HttpRouter
+from autoscaler.server import StatusServer
+from autoscaler.settings import AutoscalerSettings
+from autoscaler.signals import make_signal
+from autoscaler.store import Store, connect, key_prefix
+from autoscaler.world import Clock, HttpProbe
+from contracts.errors import AgentDockerError
+from operations.fleet import Fleet
+from operations.known import Known
+from operations.leadership import Leadership, Renewal
+from operations.process import LONGEST_CREATE, Limits
+from operations.shell import shell_target
+from operations.stack import Stack
+from providers.vastai.client import VastClient
+from providers.vastai.credentials import Credentials
+
+# A tick may wait for machines, router and account; beyond this it hangs.
+SILENCE = 120.0
+
+
+@dataclass(frozen=True)
+class Book:
+    """The ledger's file: beside the intents, on the volume that outlives the container."""
+
+    path: Path
+
+    def read(self) -> Ledger | None:
+        """The ledger of before; None when there is none that can be read."""
+        try:
+            return Ledger.model_validate_json(self.path.read_text())
+        except (OSError, ValidationError):
+            return None
+
+    def write(self, ledger: Ledger) -> None:
+        """Keep `ledger`; a full disk must not stop the autoscaler, the next tick tries again."""
+        fresh = self.path.with_suffix(".new")
+        with contextlib.suppress(OSError):
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fresh.write_text(ledger.model_dump_json())
+            fresh.replace(self.path)
+
+
+@dataclass(kw_only=True)
+class Service:
+    """One autoscaler with everything around it. `run` returns once `stop` was called."""
+
+    settings: AutoscalerSettings
+    env: Mapping[str, str]
+    fleet: Fleet
+    redis: Redis
+    reports: Reports
+    clock: Clock = field(default_factory=Clock)
+    limits: Limits = field(default_factory=Limits)
+    _stopping: threading.Event = field(default_factory=threading.Event, init=False)
+    _wake: threading.Event = field(default_factory=threading.Event, init=False)
+
+    @classmethod
+    def of(cls, env: Mapping[str, str], reports: Reports) -> "Service":
+        """The service that `env` describes; SettingsError names what is wrong or missing."""
+        settings = settings_module.load(env)
+        redis = connect(settings_module.redis_url(env))
+        target = shell_target(settings.stack, env)
+        fleet = Fleet(
+            stack=Stack(target=target), cloud=lambda: VastClient(Credentials.read(target.env))
+        )
+        return cls(settings=settings, env=env, fleet=fleet, redis=redis, reports=reports)
+
+    def stop(self) -> None:
+        """End soon: what runs is asked to, and waited for. From any thread or signal handler."""
+        self._stopping.set()
+        self._wake.set()
+
+    def run(self, server: StatusServer) -> None:
+        """Serve and tick until `stop`."""
+        server.start()
+        try:
+            known = self._first_look()
+            if known is not None:
+                self._lead(known)
+        finally:
+            server.stop()
+            self.redis.close()
+
+    def _first_look(self) -> Known | None:
+        """The stack names its owner, and so everything in Redis; None when stopped before."""
+        retry = Retry()
+        while not self._stopping.is_set():
+            problems = Problems()
+            try:
+                return self.fleet.known()
+            except AgentDockerError as error:
+                problems.add(Topic.STACK, error.message)
+                retry = after(error, retry, self.clock.mono(), spread=random.random())  # noqa: S311 - spreads load
+            self.reports.problems(self.clock.wall(), problems)
+            self._stopping.wait(max(0.0, retry.at - self.clock.mono()))
+        return None
+
+    def _lead(self, known: Known) -> None:
+        prefix = key_prefix(known.namer.owner, known.namer.stack)
+        leadership = Leadership(self.redis, prefix)
+        book = Book(self.fleet.stack.target.state / f"ledger-{known.namer.stack}.json")
+        signal = make_signal(
+            self.settings.signal,
+            redis_url=settings_module.redis_url(self.env),
+            env=self.env,
+            now=self.clock.wall,
+        )
+        with self.fleet.cloud() as cloud:
+            eyes = Eyes(
+                fleet=self.fleet,
+                cloud=cloud,
+                probe=HttpProbe(),
+                router=lambda url: HttpRouter(url=url),
+                router_url=self.settings.router,
+                clock=self.clock,
+                spread=random.random,
+            )
+            eyes.start_from(known)
+            autoscaler = Autoscaler(
+                settings=self.settings,
+                eyes=eyes,
+                hands=Hands(
+                    fleet=self.fleet,
+                    clock=self.clock,
+                    spread=random.random,
+                    actuator=Actuator(done=self._wake.set),
+                ),
+                signal=signal,
+                store=Store(redis=self.redis, prefix=prefix),
+                leadership=leadership,
+                reports=self.reports,
+                clock=self.clock,
+                ledger=book.read(),
+                keep_ledger=book.write,
+            )
+            renewal = Renewal(leadership, floor=lambda: autoscaler.eyes.fence)
+            renewal.start()
+            try:
+                self._tick_until_stopped(autoscaler)
+            finally:
+                self._end(autoscaler)
+                renewal.stop()
+                signal.close()
+
+    def _tick_until_stopped(self, autoscaler: Autoscaler) -> None:
+        while not self._stopping.is_set():
+            try:
+                autoscaler.tick()
+            except Exception as error:
+                # A mistake of ours must not end what watches over machines that cost money.
+                self.reports.log.exception("tick failed")
+                problems = Problems()
+                problems.add(
+                    Topic.OPERATION, f"a mistake in the autoscaler: {type(error).__name__}"
+                )
+                self.reports.problems(self.clock.wall(), problems)
+            self._wake.wait(self.settings.health_interval_seconds)
+            if not self._stopping.is_set():
+                self._wake.clear()
+
+    def _end(self, autoscaler: Autoscaler) -> None:
+        """Let what runs come to its end; what it has done is recorded then."""
+        if autoscaler.hands.busy is None:
+            return
+        self.reports.log.info("stopping: waiting for the running operation")
+        autoscaler.stop()
+        autoscaler.hands.actuator.wait(
+            self.limits.first_wait + self.limits.second_wait + LONGEST_CREATE
+        )
