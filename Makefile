@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 STAMP := $(VENV)/.installed-$(shell cksum requirements.lock pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
-CODE := __main__.py bench cli components contracts localcloud operations providers stacks tools
+CODE := __main__.py autoscaler bench cli components contracts localcloud operations providers stacks tools
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down status test check lint types arch tests coverage faults bench-engine bench-up docs lock clean
+.PHONY: help venv up down demo status test check lint types arch tests coverage faults bench-engine bench-up docs lock clean
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ venv: $(STAMP) ## Set up the Python environment alone
 
 up: $(STAMP) ## Bring the local profile up: engine, local cloud, pulumi up, healthy machines
 	@$(BIN)/agent-docker up $(UP_FLAGS)
+
+demo: $(STAMP) ## Push a burst of 500 jobs and watch the fleet follow it
+	@$(BIN)/agent-docker demo --figures build/figures/demo.json
 
 status: $(STAMP) ## Show slots, machines, prices and which endpoints answer
 	@$(BIN)/agent-docker status

@@ -1,11 +1,12 @@
 """The `agent-docker` command and those of its commands that are not about one machine."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli import doctor, gpu, gpu_changes, init, local, observe
+from cli import autoscaler, doctor, gpu, gpu_changes, init, local, observe, services
 from cli.context import Json, Production, StackName, changing, chosen
 from cli.files import LocalFiles
 from cli.progress import progress
@@ -36,6 +37,23 @@ for command, example in (
 ):
     gpu_app.command(epilog=f"Examples: agent-docker {example}")(command)
 app.add_typer(gpu_app, name="gpu")
+autoscaler_app = typer.Typer(
+    no_args_is_help=True,
+    help="The autoscaler: look at it, pause it, fix a count, see why it decided.",
+    epilog="Examples: agent-docker autoscaler status · agent-docker autoscaler fix 3 · "
+    "agent-docker autoscaler decisions --limit 5",
+)
+for name, act in (
+    ("run", autoscaler.run),
+    ("status", autoscaler.status),
+    ("pause", autoscaler.pause),
+    ("resume", autoscaler.resume),
+    ("fix", autoscaler.fix),
+    ("dry-run", autoscaler.dry_run),
+    ("decisions", autoscaler.decisions),
+):
+    autoscaler_app.command(name=name)(act)
+app.add_typer(autoscaler_app, name="autoscaler")
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 failed, or not all is well; 2 wrong settings or arguments; 3 another "
@@ -73,21 +91,69 @@ def up(
     vast_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of the local Vast.ai; 0 takes any.")
     ] = 0,
+    with_autoscaler: Annotated[
+        bool,
+        typer.Option(
+            "--autoscaler/--no-autoscaler",
+            help="Run the autoscaler, with a queue and agent-router's stand-in.",
+        ),
+    ] = True,
     as_json: Json = False,
 ) -> None:
-    """Bring the local profile up: engine, local cloud, `pulumi up`, healthy machines.
+    """Bring the local profile up: engine, local cloud, `pulumi up`, healthy machines, autoscaler.
 
     Harmless when it is up. Never reaches anything beyond this machine.
 
     Stopped or failed, it leaves what ran before.
     """
     with progress() as shown:
-        view = local.up(LocalFiles.of(os.environ), os.environ, shown, vast_port=vast_port)
+        view = local.up(
+            LocalFiles.of(os.environ),
+            os.environ,
+            shown,
+            vast_port=vast_port,
+            autoscaler=with_autoscaler,
+        )
     if as_json:
         show_json({**view.model_dump(mode="json"), "phases": shown.phases})
         return
     show_fleet(view)
-    talk.print("it runs on: `make status` looks again, `make down` ends it")
+    talk.print(
+        "it runs on: `make status` looks again, "
+        + ("`make demo` sends a burst of jobs, " if with_autoscaler else "")
+        + "`make down` ends it"
+    )
+
+
+@app.command(epilog="Examples: agent-docker demo · agent-docker demo --jobs 200 --json")
+def demo(
+    *,
+    jobs: Annotated[int, typer.Option(min=1, max=5000, help="Jobs in the burst.")] = 500,
+    figures: Annotated[
+        Path | None, typer.Option(help="Write the figures to this JSON file too.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Push a burst of jobs on the local profile and watch the fleet follow it up and down.
+
+    Brings the local profile up first if it is down.
+    """
+    from cli import demo as show  # noqa: PLC0415 - only this command needs it
+
+    files = LocalFiles.of(os.environ)
+    if services.running(files, services.AUTOSCALER) is None:
+        with progress() as shown:
+            local.up(files, os.environ, shown, vast_port=0, autoscaler=True)
+    run = show.Demo(world=show.World.of(files), jobs=jobs)
+    summary = run.run()
+    if figures is not None:
+        show.write_figures(figures, summary)
+    if as_json:
+        show_json({**summary, "decisions": run.decisions})
+    else:
+        show.show(summary, run.decisions)
+    if summary["jobs_lost"] or summary["jobs_on_draining"]:
+        raise typer.Exit(1)
 
 
 @app.command()

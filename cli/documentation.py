@@ -9,9 +9,14 @@ import ast
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from autoscaler.settings import AutoscalerSettings
+from autoscaler.signals.settings import Bullmq, HttpJson, Prometheus, RedisList, RedisStream
 from cli.reference import (
     ROOT,
     codes_table,
@@ -25,10 +30,18 @@ from contracts.fleet import FleetSettings, Selection
 from contracts.outputs import InstanceOutput
 from contracts.slots import Slot, SlotSet
 
+_SIGNALS: Mapping[str, type[BaseModel]] = {
+    "redis-list": RedisList,
+    "redis-stream": RedisStream,
+    "bullmq": Bullmq,
+    "http-json": HttpJson,
+    "prometheus": Prometheus,
+}
 _TIERS: Mapping[str, str] = {
     "clients": "the vendor's own CLI and SDK against the emulator",
     "engine": "the real engine, file backend and local cloud",
     "faults": "operations cut by kill -9 and lost replies, then recovered",
+    "redis": "signals, lease and memory on a real redis-server",
     "graph": "the program under Pulumi's mocks: names, parents, inputs",
     "unit": "nothing outside the process, or one small part of it",
 }
@@ -46,6 +59,11 @@ def parts() -> dict[tuple[str, str], Callable[[], str]]:
         ("docs/settings.md", "selection"): lambda: settings_table(Selection, "fleet.selection."),
         ("docs/settings.md", "slots"): lambda: settings_table(SlotSet, "slots."),
         ("docs/settings.md", "slot"): lambda: settings_table(Slot, "slots.slots[]."),
+        **{
+            ("docs/signals.md", kind): partial(settings_table, model, "signal.")
+            for kind, model in _SIGNALS.items()
+        },
+        ("docs/autoscaler.md", "settings"): lambda: settings_table(AutoscalerSettings, ""),
         ("docs/outputs.md", "outputs"): outputs_table,
         ("docs/outputs.md", "instance"): lambda: record_table(InstanceOutput),
         ("docs/cli.md", "commands"): commands_text,

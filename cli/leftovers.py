@@ -16,9 +16,11 @@ from cli.files import LocalFiles
 
 COMMAND_VARIABLE = "AGENT_DOCKER_LOCAL_COMMAND"
 CLOUD_VARIABLE = "AGENT_DOCKER_LOCAL_CLOUD"
+SERVICE_VARIABLE = "AGENT_DOCKER_LOCAL_SERVICE"
 _ENGINE = "pulumi"
 # An interrupted engine waits for what it is renting; the local cloud answers at once.
 _ENGINE_SECONDS = 30.0
+_SERVICE_SECONDS = 60.0
 _REST_SECONDS = 5.0
 _KILL_SECONDS = 5.0
 # The time of a start is counted from the system's clock, which may have been set since.
@@ -37,22 +39,47 @@ def end_operations(files: LocalFiles) -> int:
     An engine is asked first, so that it records what it has rented.
     """
     left = [process for process, value in _carrying(COMMAND_VARIABLE) if _is_left(value, files)]
+    _end_gently(left)
+    return len(left)
+
+
+def end_services(files: LocalFiles) -> bool:
+    """End the services that work on this profile's stack, and what they started; whether any ran.
+
+    They are asked first: what they do to the stack comes to its end and is recorded.
+    """
+    left = _of_services(files)
+    leaders = [process for process in left if _leads(process)]
+    _signal(leaders, signal.SIGTERM)
+    psutil.wait_procs(leaders, timeout=_SERVICE_SECONDS)
+    _end_gently(_of_services(files))
+    return bool(left)
+
+
+def _of_services(files: LocalFiles) -> list[psutil.Process]:
+    folder = str(files.folder)
+    return [process for process, value in _carrying(SERVICE_VARIABLE) if value == folder]
+
+
+def _leads(process: psutil.Process) -> bool:
+    """Whether it is the service itself and not something that it has started."""
+    with contextlib.suppress(psutil.Error):
+        return os.getsid(process.pid) == process.pid and "autoscaler" in process.cmdline()
+    return False
+
+
+def _end_gently(left: list[psutil.Process]) -> None:
+    """An engine is interrupted first, so that it records what it has rented."""
     engines = [process for process in left if _name(process) == _ENGINE]
     _signal(engines, signal.SIGINT)
     psutil.wait_procs(engines, timeout=_ENGINE_SECONDS)
     _, alive = psutil.wait_procs(left, timeout=_REST_SECONDS if engines else 0)
     end(alive)
-    return len(left)
 
 
 def clouds(files: LocalFiles) -> list[psutil.Process]:
     """Every local cloud of this profile that runs, recorded or not."""
     return [process for process, value in _carrying(CLOUD_VARIABLE) if value == str(files.folder)]
-
-
-def is_cloud_of(process: psutil.Process, files: LocalFiles) -> bool:
-    """Whether `process` is a local cloud of this profile."""
-    return _value(process, CLOUD_VARIABLE) == str(files.folder)
 
 
 def end(processes: list[psutil.Process]) -> None:

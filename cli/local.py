@@ -9,7 +9,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from cli import cloud_process, health, leftovers, restore
+from cli import cloud_process, health, leftovers, restore, services
 from cli.cloud_process import CloudFailed
 from cli.ending import complain
 from cli.files import LocalFiles
@@ -37,9 +37,17 @@ class NotHealthy(AgentDockerError):
 
 
 def up(
-    files: LocalFiles, env: Mapping[str, str], progress: Progress, *, vast_port: int
+    files: LocalFiles,
+    env: Mapping[str, str],
+    progress: Progress,
+    *,
+    vast_port: int,
+    autoscaler: bool,
 ) -> FleetView:
-    """Engine, local cloud, `pulumi up`, and wait until every machine answers."""
+    """Engine, local cloud, `pulumi up`, wait until every machine answers, then the `autoscaler`.
+
+    One that runs is stopped meanwhile: the stack is ours to change and to put back.
+    """
     from tools import engine  # noqa: PLC0415 - only the local profile needs it
 
     settings = stack_settings(GPU, env)
@@ -49,21 +57,43 @@ def up(
         with progress.phase("engine", "the Pulumi engine"):
             engine.ensure(env, on_progress=progress.say)
         leftovers.end_operations(files)
-        restore.finish(files)
-        files.prepare()
-        progress.say("looking for a local cloud that runs")
-        cloud = cloud_process.running(files)
-        if cloud is None:
-            view = _up_from_nothing(files, env, progress, vast_port)
-        else:
-            _same_port(cloud, vast_port)
-            view = _up_again(files, cloud, env, progress)
-        stop.commit()
+        with _autoscaler_aside(files, env, progress):
+            restore.finish(files)
+            files.prepare()
+            progress.say("looking for a local cloud that runs")
+            cloud = cloud_process.running(files)
+            if cloud is None:
+                view = _up_from_nothing(files, env, progress, vast_port, autoscaler=autoscaler)
+            else:
+                _same_port(cloud, vast_port)
+                view = _up_again(files, cloud, env, progress, autoscaler=autoscaler)
+            stop.commit()
     return view
 
 
+@contextmanager
+def _autoscaler_aside(
+    files: LocalFiles, env: Mapping[str, str], progress: Progress
+) -> Generator[None]:
+    """An autoscaler that ran runs again when this fails; it keeps its hands off meanwhile."""
+    ran = services.stop_autoscaler(files)
+    try:
+        yield
+    except BaseException:
+        cloud = cloud_process.running(files) if ran else None
+        if cloud is not None and services.running(files, services.AUTOSCALER) is None:
+            with stop.deaf():
+                services.start_autoscaler(files, profile_on(files, cloud, env), progress)
+        raise
+
+
 def _up_from_nothing(
-    files: LocalFiles, env: Mapping[str, str], progress: Progress, vast_port: int
+    files: LocalFiles,
+    env: Mapping[str, str],
+    progress: Progress,
+    vast_port: int,
+    *,
+    autoscaler: bool,
 ) -> FleetView:
     try:
         with progress.phase("cloud", "the local Vast.ai cloud"):
@@ -71,7 +101,9 @@ def _up_from_nothing(
             wipe(files)
             files.prepare()
             cloud = cloud_process.start(files, port=vast_port)
-        return _update(profile_on(files, cloud, env), progress)
+        if autoscaler:
+            services.ensure_passive(files, progress)
+        return _bring_up(files, profile_on(files, cloud, env), progress, autoscaler=autoscaler)
     except NotHealthy:
         raise
     except BaseException as error:  # noqa: BLE001 - told with what is left
@@ -82,14 +114,21 @@ def _up_from_nothing(
 
 
 def _up_again(
-    files: LocalFiles, cloud: Mapping[str, Any], env: Mapping[str, str], progress: Progress
+    files: LocalFiles,
+    cloud: Mapping[str, Any],
+    env: Mapping[str, str],
+    progress: Progress,
+    *,
+    autoscaler: bool,
 ) -> FleetView:
+    if autoscaler:
+        services.ensure_passive(files, progress)
     before = Before.of(files, cloud, env)
     try:
         if before.cut_off:
             progress.say("an earlier update was cut off: recovering")
             before.profile.fleet(progress.on_event).recover()
-        return _update(before.profile, progress)
+        return _bring_up(files, before.profile, progress, autoscaler=autoscaler)
     except (Busy, NotHealthy):
         raise
     except BaseException as error:  # noqa: BLE001 - told with what is left
@@ -149,6 +188,15 @@ def _local(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {"fleet": {**fleet, **places}} if isinstance(fleet, Mapping) else {}
 
 
+def _bring_up(
+    files: LocalFiles, profile: Profile, progress: Progress, *, autoscaler: bool
+) -> FleetView:
+    view = _update(profile, progress)
+    if autoscaler:
+        services.start_autoscaler(files, profile, progress)
+    return view
+
+
 def _update(profile: Profile, progress: Progress) -> FleetView:
     fleet, settings = profile.fleet(progress.on_event), profile.target.settings
     with progress.phase("stack", "pulumi up"):
@@ -197,6 +245,8 @@ def down(files: LocalFiles, env: Mapping[str, str], progress: Progress) -> bool:
     with exclusive(files, "down"):
         stop.obey_once()
         leftovers.end_operations(files)
+        with progress.phase("autoscaler", "stopping the autoscaler"):
+            services.stop_autoscaler(files)
         restore.finish(files)
         cloud = cloud_process.running(files)
         if cloud is not None and files.checkpoint is not None:

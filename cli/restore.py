@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cli import cloud_process, leftovers
+from cli import cloud_process, leftovers, services
 from cli.files import LocalFiles
 from cli.profile import Profile, profile_on
 from cli.progress import Progress
@@ -29,7 +29,9 @@ _WORK_FOLDERS = shutil.ignore_patterns("operation-*", "*.lock")
 def wipe(files: LocalFiles) -> bool:
     """Stop the cloud and forget its stack; keys, passphrase and owner stay. Whether one ran."""
     leftovers.end_operations(files)
+    services.stop_autoscaler(files)
     stopped = cloud_process.stop(files)
+    services.forget_passive(files)
     for folder in files.of_one_cloud:
         shutil.rmtree(folder, ignore_errors=True)
     return stopped

@@ -88,6 +88,8 @@ class Local:
 
     folder: Path
     extra: dict[str, str] = field(default_factory=dict)
+    # Stories that count machines themselves want nobody else to do so.
+    autoscaler: bool = False
     started: list[Running] = field(default_factory=list)
 
     @property
@@ -102,6 +104,8 @@ class Local:
         return env | places | self.extra
 
     def start(self, *arguments: str, **env: str) -> Running:
+        if arguments[0] == "up" and not self.autoscaler:
+            arguments = (*arguments, "--no-autoscaler")
         process = subprocess.Popen(
             [sys.executable, "-u", "-m", "cli.main", *arguments],
             cwd=ROOT,

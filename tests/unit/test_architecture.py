@@ -26,7 +26,7 @@ VIOLATIONS = {
         "providers/vastai/stray.py",
         "import components.gpu_fleet",
     ),
-    "Service half: cli over operations over contracts": (
+    "Service half: cli over autoscaler over operations over contracts": (
         "operations/stray.py",
         "import cli.app",
     ),
@@ -45,6 +45,14 @@ VIOLATIONS = {
     "The local cloud sees contracts only": (
         "localcloud/stray.py",
         "import providers.vastai.client",
+    ),
+    "Policies are pure: they see the autoscaler's plain data and nothing else": (
+        "autoscaler/model.py",
+        "import operations.stray",
+    ),
+    "The autoscaler reaches stacks through operations only": (
+        "autoscaler/stray.py",
+        "import tools.engine",
     ),
 }
 

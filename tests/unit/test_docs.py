@@ -20,12 +20,13 @@ from contracts.errors import AgentDockerError
 from contracts.fleet import FleetSettings, Selection
 from contracts.outputs import InstanceOutput
 from contracts.program import recover_command
-from contracts.slots import Slot, SlotSet
+from contracts.slots import UNCLEAR, Slot, SlotSet
 
 ROOT = reference.ROOT
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 IDS = [page.relative_to(ROOT).as_posix() for page in PAGES]
 CODE = (
+    "autoscaler",
     "cli",
     "components",
     "contracts",
@@ -196,7 +197,11 @@ def test_every_variable_that_the_code_reads_is_documented() -> None:
     pages = (ROOT / "docs/settings.md", ROOT / "docs/start-script.md")
     documented = " ".join(page.read_text() for page in pages)
     # How the local profile finds its own processes again.
-    inside = {"AGENT_DOCKER_LOCAL_CLOUD", "AGENT_DOCKER_LOCAL_COMMAND"}
+    inside = {
+        "AGENT_DOCKER_LOCAL_CLOUD",
+        "AGENT_DOCKER_LOCAL_COMMAND",
+        "AGENT_DOCKER_LOCAL_SERVICE",
+    }
     assert {name for name in named - inside if f"`{name}`" not in documented} == set()
 
 
@@ -295,6 +300,8 @@ def composed() -> set[str]:
         f"{key} is not set",
         f"{key} and VAST_API_KEY hold different keys",
         "TAILSCALE_AUTH_KEY is not set: a machine could not join the tailnet",
+        "REDIS_URL is not set",
+        f"{UNCLEAR}:",
     }
 
 
