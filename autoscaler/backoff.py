@@ -3,7 +3,16 @@
 from dataclasses import dataclass
 
 from contracts.errors import AgentDockerError
-from operations.errors import Busy, Conflict, CutOff, Interrupted, LeaseLost, Refused, Unclear
+from operations.errors import (
+    Busy,
+    Conflict,
+    CutOff,
+    Failed,
+    Interrupted,
+    LeaseLost,
+    Refused,
+    Unclear,
+)
 
 # Seconds: the first wait after an error, doubled with each that follows, and the longest.
 _ORDINARY = (15.0, 600.0)
@@ -22,6 +31,16 @@ class Retry:
     def may(self, now: float) -> bool:
         """Whether the next operation may begin."""
         return now >= self.at
+
+
+def as_failure(error: AgentDockerError | OSError) -> AgentDockerError:
+    """What the system refused, e.g. on a full disk, as an error of an operation."""
+    if isinstance(error, AgentDockerError):
+        return error
+    where = f"{error.filename}: " if error.filename else ""
+    return Failed(
+        f"{where}{error.strerror or error}", hint="is there space, and may it be written?"
+    )
 
 
 def after(error: AgentDockerError, before: Retry, now: float, *, spread: float) -> Retry:

@@ -79,7 +79,8 @@ class Eyes:
             return False
         try:
             self.known = self.fleet.known()
-        except AgentDockerError as error:
+        except (AgentDockerError, OSError) as found:
+            error = backoff.as_failure(found)
             self.trouble, self.stale = error.message, True
             self._retry = backoff.after(error, self._retry, now, spread=self.spread())
             return False

@@ -37,6 +37,8 @@ class Hands:
     trouble: str | None = field(default=None, init=False)
     # The count that the running or last update was begun with.
     count: int = field(default=0, init=False)
+    # The slots whose machine the running update ends.
+    leaving: frozenset[str] = field(default=frozenset(), init=False)
     _retry: Retry = field(default_factory=Retry, init=False)
 
     @property
@@ -93,6 +95,7 @@ class Hands:
             return fleet.apply(slots, state=known.state, message="autoscaler")
 
         self.count = change.count
+        self.leaving = frozenset({*change.give_up, *moving})
         self.actuator.begin("update", operation)
 
     def collect(self) -> Outcome | None:
@@ -100,10 +103,11 @@ class Hands:
         outcome = self.actuator.collect()
         if outcome is None:
             return None
+        self.leaving = frozenset()
         if outcome.error is None:
             self.trouble, self._retry = None, Retry()
-        elif isinstance(outcome.error, AgentDockerError):
-            self.failed(outcome.error, outcome.name)
+        elif isinstance(outcome.error, AgentDockerError | OSError):
+            self.failed(backoff.as_failure(outcome.error), outcome.name)
         else:
             raise outcome.error
         return outcome

@@ -50,6 +50,8 @@ class Autoscaler:
     clock: Clock = field(default_factory=Clock)
     ledger: Ledger | None = None
     keep_ledger: Callable[[Ledger], None] = lambda _: None
+    # Why the lease cannot even be asked for.
+    lease_trouble: Callable[[], str | None] = lambda: None
 
     _remembered: Remembered | None = field(default=None, init=False)
     _stored: Remembered | None = field(default=None, init=False)
@@ -58,6 +60,9 @@ class Autoscaler:
     _decide_at: float = field(default=0.0, init=False)
     _count: int = field(default=0, init=False)
     _offset: float | None = field(default=None, init=False)
+    # What the running update replaces, and whether it has done so.
+    _replacing: tuple[tuple[Sight, ...], tuple[Fault, ...]] = field(default=((), ()), init=False)
+    _done_replacing: bool = field(default=False, init=False)
 
     def tick(self) -> Problems:
         """Look once, and do what is due; what kept it from that is returned."""
@@ -72,6 +77,8 @@ class Autoscaler:
             # Another one works, or nobody can be sure of it: begin anew when it is our turn.
             self._remembered, self._stored, self.eyes.stale = None, None, True
             self._decide_at, self._count = 0.0, 0
+            if (text := self.lease_trouble()) is not None:
+                problems.add(Topic.REDIS, text)
             self.reports.follower(self.clock.wall())
         self.reports.problems(self.clock.wall(), problems)
         return problems
@@ -90,8 +97,8 @@ class Autoscaler:
         if look is None:
             self._report()
             return
-        before = self._remembered or self.store.remembered()
         now = self.clock.wall()
+        before = self._landed(self._remembered or self.store.remembered(), now)
         self._count_cost(look, now)
         remembered = self._strays(look, before, now)
         remembered = health.heard(look.sights, drains.kept(remembered, look.sights), now)
@@ -110,7 +117,7 @@ class Autoscaler:
         remembered = self._decide(look, mode, found, remembered)
         remembered = self._register(look, remembered, problems)
         ended = tuple(done for done in ended if done.slot in remembered.drains)
-        remembered = self._act(look, mode, found, ended, remembered)
+        self._act(look, mode, found, ended, remembered)
         names = [sight.slot for sight in look.sights]
         self._remember(health.pruned(remembered, names, now))
         picture = Picture(look=look, found=found, ledger=self.ledger, operation=self.hands.busy)
@@ -137,6 +144,7 @@ class Autoscaler:
         self.reports.ended(outcome)
         if isinstance(outcome.result, Applied):
             self.eyes.updated(outcome.result.state)
+            self._done_replacing = True
             if self._count == self.hands.count:
                 # Done; what a person changes from here on stands until the next decision.
                 self._count = 0
@@ -217,7 +225,8 @@ class Autoscaler:
         remembered = remembered.with_memory(decision.memory)
         acts = mode.kind in {"auto", "fixed"}
         self._count = decision.slots if acts else 0
-        victims = decision.victims if acts else ()
+        # What the running update ends cannot be taken back any more.
+        victims = (*(decision.victims if acts else ()), *self.hands.leaving)
         return drains.chosen(remembered, victims, look.sights, observed.at, decision.reason)
 
     def _decision(self, observed: Observed, memory: Memory, limits: Limits, mode: Mode) -> Decision:
@@ -236,10 +245,11 @@ class Autoscaler:
     def _register(self, look: Look, remembered: Remembered, problems: Problems) -> Remembered:
         if look.router is None or look.rows is None:
             return remembered
+        kept_out = remembered.drains.keys() | self.hands.leaving
         ready = [
             sight.record
             for sight in look.sights
-            if sight.record and sight.answered and sight.slot not in remembered.drains
+            if sight.record and sight.answered and sight.slot not in kept_out
         ]
         done = sync(
             look.router,
@@ -262,21 +272,24 @@ class Autoscaler:
         found: Health,
         ended: tuple[Drained, ...],
         remembered: Remembered,
-    ) -> Remembered:
+    ) -> None:
         if mode.kind in {"paused", "dry-run"} or not self.hands.free:
-            return remembered
+            return
         fence = self.leadership.fence
+        # Looking has taken its time: without a number this would be a person's update.
+        if fence is None or not self.leadership.held:
+            return
         if self.hands.must_recover:
             self.hands.recover(fence, end_at_most=self.settings.orphan_budget)
-            return remembered
-        if self.eyes.stale or found.halted or not self.leadership.held:
-            return remembered
+            return
+        if self.eyes.stale or found.halted:
+            return
         now = self.clock.wall()
-        faults = [
+        faults = tuple(
             fault
             for fault in health.due(found.faults, remembered, now)
             if fault.slot not in remembered.drains
-        ]
+        )
         state = look.known.state
         here = {sight.slot for sight in look.sights}
         change = Change(
@@ -286,32 +299,31 @@ class Autoscaler:
             replace=tuple(fault.slot for fault in faults),
         )
         if not change.needed(state.slots or SlotSet()):
-            return remembered
+            return
         after = health.failed(look.sights, faults, remembered, now)
         machines, hosts = health.avoided(after, now)
         now_on = {s.slot: s.record.machine for s in look.sights if s.record and s.record.machine}
         avoid = Avoid(machines=machines, hosts=hosts, now_on=now_on)
         limits = self.settings.limits(look.known.fleet)
         self.hands.update(fence, look.known, change, avoid, limits.maximum)
-        self._tell_acts(look, ended, faults, remembered, now)
-        return after
-
-    def _tell_acts(
-        self,
-        look: Look,
-        ended: tuple[Drained, ...],
-        faults: list[Fault],
-        remembered: Remembered,
-        now: float,
-    ) -> None:
+        self._replacing = (look.sights, faults)
         for done in ended:
-            self.reports.event("given up", slot=done.slot, reason=done.reason)
-        sights = {sight.slot: sight for sight in look.sights}
+            self.reports.event("giving up", slot=done.slot, reason=done.reason)
         for fault in faults:
-            self.reports.event("replaced", slot=fault.slot, reason=fault.reason)
-            sight = sights[fault.slot]
+            self.reports.event("replacing", slot=fault.slot, reason=fault.reason)
+
+    def _landed(self, remembered: Remembered, now: float) -> Remembered:
+        """`remembered` once replacements have been made: their machines have failed."""
+        if not self._done_replacing:
+            return remembered
+        (sights, faults), self._replacing = self._replacing, ((), ())
+        self._done_replacing = False
+        by_slot = {sight.slot: sight for sight in sights}
+        for fault in faults:
+            sight = by_slot[fault.slot]
             if sight.contract is not None and sight.contract not in remembered.ready:
                 self._booted(sight, now, "failed")
+        return health.failed(sights, faults, remembered, now)
 
     # Remembering and telling.
 

@@ -12,7 +12,7 @@ from redis import Redis
 
 from autoscaler import settings as settings_module
 from autoscaler.actuator import Actuator
-from autoscaler.backoff import Retry, after
+from autoscaler.backoff import Retry, after, as_failure
 from autoscaler.eyes import Eyes
 from autoscaler.hands import Hands
 from autoscaler.ledger import Ledger
@@ -109,7 +109,8 @@ class Service:
             problems = Problems()
             try:
                 return self.fleet.known()
-            except AgentDockerError as error:
+            except (AgentDockerError, OSError) as found:
+                error = as_failure(found)
                 problems.add(Topic.STACK, error.message)
                 retry = after(error, retry, self.clock.mono(), spread=random.random())  # noqa: S311 - spreads load
             self.reports.problems(self.clock.wall(), problems)
@@ -137,6 +138,7 @@ class Service:
                 spread=random.random,
             )
             eyes.start_from(known)
+            renewal = Renewal(leadership, floor=lambda: eyes.fence, won=self._wake.set)
             autoscaler = Autoscaler(
                 settings=self.settings,
                 eyes=eyes,
@@ -153,8 +155,8 @@ class Service:
                 clock=self.clock,
                 ledger=book.read(),
                 keep_ledger=book.write,
+                lease_trouble=lambda: renewal.error,
             )
-            renewal = Renewal(leadership, floor=lambda: autoscaler.eyes.fence)
             renewal.start()
             try:
                 self._tick_until_stopped(autoscaler)

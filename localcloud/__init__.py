@@ -1,1 +1,1 @@
-"""What stands in when there is no account: the Vast.ai emulator and its machines."""
+"""What stands in when there is no account: Vast.ai with its machines, agent-router, a Redis."""

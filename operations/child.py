@@ -16,9 +16,8 @@ from pulumi.automation.errors import CommandError
 from ruamel.yaml import YAML
 
 from contracts.program import PROJECT
-from contracts.slots import SlotSet
 from operations.engine_events import translate
-from operations.errors import Conflict, OperationError, Refused
+from operations.errors import OperationError, Refused
 from operations.failures import failure
 from operations.guard import is_idle, surprises
 from operations.jobs import (
@@ -30,7 +29,6 @@ from operations.jobs import (
     ResourceEvent,
     ResultEvent,
 )
-from operations.state import read as read_state
 
 T = TypeVar("T")
 
@@ -75,20 +73,10 @@ def _deploy(job: Job) -> dict[str, Any]:
 
 def _apply(job: Job) -> dict[str, Any]:
     stack = _stack(job, create=True)
-    if job.base is not None:
-        _require_base(job.base, stack)
-    _write_settings(job, _last_settings(job, stack) | job.changes)
+    # Settings of the update that the caller has read, or the program refuses the base.
+    settings = _last_settings(job, stack) | job.changes | {"base": job.base}
+    _write_settings(job, settings)
     return _update(job, stack)
-
-
-def _require_base(base: dict[str, Any], stack: auto.Stack) -> None:
-    """Refuse when somebody has updated the stack since its slots were read."""
-    seen = read_state(_run(stack.export_stack).deployment)
-    if seen.slots != SlotSet.model_validate(base) or seen.pending:
-        raise Conflict(
-            "the stack was updated by somebody else since it was read; nothing was changed",
-            hint="read it again",
-        )
 
 
 def _update(job: Job, stack: auto.Stack) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """The engine's failures as ours: one message for a person, and a type that callers branch on."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pulumi.automation.errors import CommandError, ConcurrentUpdateError, StackNotFoundError
 
-from contracts.fence import SUPERSEDED
+from contracts.fence import OVERTAKEN, SUPERSEDED
 from contracts.program import INSTANCE_TYPE
 from contracts.slots import UNCLEAR
 from operations.errors import (
     Busy,
+    Conflict,
     CutOff,
     Failed,
     LeaseLost,
@@ -24,6 +25,12 @@ from operations.locks import LOCKED_HINT, describe
 # The Automation API's text for a process that a signal ended.
 _KILLED = re.compile(r"^ ?code: -\d+", re.MULTILINE)
 _LOCKED_SECRETS = re.compile("incorrect passphrase|passphrase must be set|failed to decrypt")
+# Refusals of the program that callers branch on.
+_REFUSALS: Mapping[str, type[OperationError]] = {
+    OVERTAKEN: Conflict,
+    SUPERSEDED: LeaseLost,
+    UNCLEAR: Unclear,
+}
 # The engine's own words for "it failed", which say nothing about the reason.
 _HOLLOW = (
     "update failed",
@@ -52,7 +59,7 @@ def failure(error: CommandError, said: Sequence[MessageEvent]) -> OperationError
             hint="check PULUMI_CONFIG_PASSPHRASE_FILE",
         )
     message, hint = why(text, said)
-    kind = LeaseLost if SUPERSEDED in message else Unclear if UNCLEAR in message else Failed
+    kind = next((kind for text, kind in _REFUSALS.items() if text in message), Failed)
     return kind(message, hint=hint)
 
 

@@ -282,8 +282,7 @@ class Fleet:
             applied = self.stack.apply(
                 {"slots": wanted.model_dump(mode="json"), "fence": self.fence},
                 expendable=expendable(before, wanted),
-                # With creates cut off half-way this is a recovery: it has read more than slots.
-                base=None if before.pending else before.slots,
+                base=before.updates,
                 message=message,
                 # Slots that change no machine are still to be recorded.
                 skip_idle=wanted == before.slots and not before.pending,

@@ -34,8 +34,8 @@ class Job(Document):
     changes: dict[str, Any] = Field(default_factory=dict)
     # Slots whose machines may be deleted or replaced; None lets everything pass.
     expendable: tuple[str, ...] | None = None
-    # The slots that the caller read, if it did; the stack must still have them.
-    base: dict[str, Any] | None = None
+    # How many updates the stack had had when the caller read it; it must still be so.
+    base: int | None = None
     message: str | None = None
     parallel: int = OPERATIONS_AT_ONCE
     clear_pending: bool = False

@@ -14,9 +14,10 @@ from uuid import uuid4
 from redis import Redis
 from redis.exceptions import RedisError, WatchError
 
-# As Kubernetes' leader election: the lease, and how often it is renewed.
+# As Kubernetes' leader election: the lease, how often it is renewed, and asked for by others.
 TTL = 15.0
 RENEW = 5.0
+RETRY = 2.0
 
 
 @dataclass
@@ -98,14 +99,26 @@ class Leadership:
 
 
 class Renewal:
-    """Renews a lease in a thread of its own, so that a long update does not lose it."""
+    """Renews a lease in a thread of its own, so that a long update does not lose it.
+
+    While another one holds it, it is asked for every `retry` seconds; `won` is called when it is
+    ours. `error` says why it cannot be asked for.
+    """
 
     def __init__(
-        self, leadership: Leadership, *, floor: Callable[[], int], every: float = RENEW
+        self,
+        leadership: Leadership,
+        *,
+        floor: Callable[[], int],
+        won: Callable[[], None] = lambda: None,
+        renew: float = RENEW,
+        retry: float = RETRY,
     ) -> None:
         self._leadership = leadership
         self._floor = floor
-        self._every = every
+        self._won = won
+        self._renew = renew
+        self._retry = retry
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
         self.error: str | None = None
@@ -119,20 +132,23 @@ class Renewal:
         """End, and give the lease up."""
         self._ended.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=self._every)
+            self._thread.join(timeout=self._renew)
         self._leadership.resign()
 
     def _run(self) -> None:
-        while not self._ended.wait(self._every):
+        while not self._ended.wait(self._renew if self._leadership.held else self._retry):
             self._turn()
 
     def _turn(self) -> None:
+        before = self._leadership.held
         try:
             self._leadership.campaign(self._floor())
         except RedisError as error:
-            self.error = f"{type(error).__name__}: Redis does not answer"
-        else:
-            self.error = None
+            self.error = f"Redis does not answer ({type(error).__name__})"
+            return
+        self.error = None
+        if self._leadership.held and not before:
+            self._won()
 
 
 def _text(value: object) -> str | None:

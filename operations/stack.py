@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from contracts.slots import SlotSet
 from operations import history, state
 from operations.jobs import Event, Job, Kind
 from operations.process import Limits, OnEvent, Switch, run
@@ -55,20 +54,20 @@ class Stack:
         changes: Mapping[str, Any],
         *,
         expendable: Iterable[str] = (),
-        base: SlotSet | None = None,
+        base: int | None = None,
         message: str | None = None,
         skip_idle: bool = True,
     ) -> Applied:
         """Update with the settings of the last update and `changes` in them.
 
         Refused when a machine outside the `expendable` slots would be deleted or replaced;
-        Conflict when the stack does not have the `base` slots, if they are given.
+        Conflict when the stack has not had just `base` updates, if that is given.
         """
         result = self._run(
             "apply",
             changes=dict(changes),
             expendable=tuple(expendable),
-            base=None if base is None else base.model_dump(mode="json"),
+            base=base,
             message=message,
             skip_idle=skip_idle,
         )

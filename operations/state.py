@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from contracts.outputs import FENCE, SLOTS
+from contracts.outputs import FENCE, SLOTS, UPDATES
 from contracts.program import INSTANCE_TYPE
 from contracts.slots import SlotSet
 
@@ -46,6 +46,11 @@ class StackState:
         """Number of the lease under which a service updated last; None when none ever did."""
         recorded = self.outputs.get(FENCE)
         return None if recorded is None else int(recorded)
+
+    @property
+    def updates(self) -> int:
+        """How many updates the stack has had."""
+        return int(self.outputs.get(UPDATES) or 0)
 
     @property
     def slot_names(self) -> tuple[str, ...]:

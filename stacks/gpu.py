@@ -7,7 +7,7 @@ import pulumi
 from components.gpu_fleet import GpuFleet, GpuFleetArgs
 from contracts import outputs
 from contracts.errors import AgentDockerError
-from contracts.fence import next_fence
+from contracts.fence import next_fence, next_update
 from contracts.fleet import FleetSettings
 from contracts.labels import live_slots
 from contracts.program import PROGRAM_VERSION, recover_command
@@ -24,7 +24,9 @@ def build() -> None:
     fleet = required("fleet", FleetSettings)
     try:
         last = LastUpdate()
-        fence = next_fence(pulumi.Config().get_int("fence"), last.output(outputs.FENCE))
+        config = pulumi.Config()
+        fence = next_fence(config.get_int("fence"), last.output(outputs.FENCE))
+        number = next_update(config.get_int("base"), last.output(outputs.UPDATES))
         owner = owner_id(last)
         slots = _slots(fleet, owner, last)
     except AgentDockerError as error:
@@ -38,6 +40,7 @@ def build() -> None:
     pulumi.export(outputs.PROGRAM, PROGRAM_VERSION)
     pulumi.export(outputs.HEALTH_PATH, fleet.health_path)
     pulumi.export(outputs.FENCE, fence)
+    pulumi.export(outputs.UPDATES, number)
 
 
 def _slots(fleet: FleetSettings, owner: str, last: LastUpdate) -> SlotSet:

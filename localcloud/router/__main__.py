@@ -8,8 +8,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from localcloud.router.server import RouterServer, listen, start_line
+from localcloud.router.server import RouterServer, start_line
 from localcloud.router.settings import DEFAULT_QUEUE, Settings
+from localcloud.serving import listen
 
 URL_VARIABLE = "REDIS_URL"
 

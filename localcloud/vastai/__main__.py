@@ -8,8 +8,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from localcloud.serving import listen
 from localcloud.vastai.machines.addresses import available_addresses
-from localcloud.vastai.server import Emulator, listen, start_line
+from localcloud.vastai.server import Emulator, start_line
 from localcloud.vastai.settings import Settings, random_first_id
 
 KEY_VARIABLE = "LOCALCLOUD_VAST_KEY"

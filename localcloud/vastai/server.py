@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import socket
-import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar, Unpack
@@ -11,6 +10,7 @@ from typing import Any, TypeVar, Unpack
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from localcloud.serving import Server, listen, serving
 from localcloud.vastai.api.app import create_app
 from localcloud.vastai.api.edge import CUT, Edge
 from localcloud.vastai.cloud import Cloud
@@ -19,9 +19,7 @@ from localcloud.vastai.machines.servers import Machines
 from localcloud.vastai.settings import Options, Settings
 
 T = TypeVar("T")
-START_SECONDS = 20.0
 CALL_SECONDS = 20.0
-BACKLOG = 256
 
 
 class _CuttableProtocol(H11Protocol):
@@ -36,25 +34,6 @@ class _CuttableProtocol(H11Protocol):
             await served(scope, receive, send)
 
         self.app = app
-
-
-class _Server(uvicorn.Server):
-    """A server that leaves signals alone, says when it is ready, and can be stopped at any time."""
-
-    on_ready: Callable[[], None]
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Do nothing: whoever runs the server decides what a signal means."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then tell; a stop that came meanwhile must still close everything."""
-        await super().startup(sockets)
-        if self.started and self.should_exit:
-            await self.shutdown(sockets)
-        elif self.started:
-            self.on_ready()
 
 
 class Emulator:
@@ -73,7 +52,7 @@ class Emulator:
             access_log=False,
             timeout_graceful_shutdown=5,
         )
-        self._server = _Server(config)
+        self._server = Server(config)
 
     async def serve(self, on_ready: Callable[[], None]) -> None:
         """Serve until `stop`; then no machine answers any more."""
@@ -142,21 +121,6 @@ def start_line(url: str, addresses: Addresses) -> dict[str, str]:
     }
 
 
-def listen(port: int) -> tuple[socket.socket, str]:
-    """Return a listening socket on loopback and its URL."""
-    # asyncio turns Nagle's algorithm off only where the protocol is named; left on, it costs each
-    # call 40 ms.
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(("127.0.0.1", port))
-        sock.listen(BACKLOG)
-    except OSError:
-        sock.close()
-        raise
-    return sock, f"http://127.0.0.1:{sock.getsockname()[1]}"
-
-
 @contextlib.contextmanager
 def running_cloud(**options: Unpack[Options]) -> Generator[RunningCloud]:
     """Run an emulator in a thread; on leaving, its server and all machines are closed."""
@@ -165,28 +129,5 @@ def running_cloud(**options: Unpack[Options]) -> Generator[RunningCloud]:
     sock, url = listen(settings.port)
     with sock:
         emulator = Emulator(settings, sock, addresses)
-        with _serving(emulator) as loop:
+        with serving(emulator, "emulator") as loop:
             yield RunningCloud(url, f"{url}/_admin", addresses, emulator, loop)
-
-
-@contextlib.contextmanager
-def _serving(emulator: Emulator) -> Generator[asyncio.AbstractEventLoop]:
-    """Serve from a thread with a loop of its own."""
-    ready = threading.Event()
-    loop = asyncio.new_event_loop()
-
-    def run() -> None:
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            runner.run(emulator.serve(ready.set))
-
-    thread = threading.Thread(target=run, name="vastai-emulator")
-    thread.start()
-    try:
-        if not ready.wait(START_SECONDS):
-            raise TimeoutError(f"the emulator did not start within {START_SECONDS:g} s")
-        yield loop
-    finally:
-        # Only a failed start has closed its loop by now.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(emulator.stop)
-        thread.join()

@@ -13,10 +13,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from localcloud.serving import listen
 from localcloud.vastai.cloud import Cloud
 from localcloud.vastai.machines.addresses import Addresses
 from localcloud.vastai.rentals.rental import Order
-from localcloud.vastai.server import Emulator, RunningCloud, listen, running_cloud
+from localcloud.vastai.server import Emulator, RunningCloud, running_cloud
 from localcloud.vastai.settings import Settings, random_first_id
 
 Poll = Callable[[Callable[[], bool]], None]

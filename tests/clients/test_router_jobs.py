@@ -18,7 +18,8 @@ import pytest
 import redis
 
 from localcloud.redis.running import running_redis
-from localcloud.router.server import listen, running_router
+from localcloud.router.server import running_router
+from localcloud.serving import listen
 from localcloud.vastai.cloud import Cloud
 from localcloud.vastai.rentals.lifecycle import befall
 from localcloud.vastai.rentals.rental import Order

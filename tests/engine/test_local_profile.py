@@ -104,7 +104,7 @@ class Local:
         return env | places | self.extra
 
     def start(self, *arguments: str, **env: str) -> Running:
-        if arguments[0] == "up" and not self.autoscaler:
+        if arguments[:1] == ("up",) and not self.autoscaler:
             arguments = (*arguments, "--no-autoscaler")
         process = subprocess.Popen(
             [sys.executable, "-u", "-m", "cli.main", *arguments],

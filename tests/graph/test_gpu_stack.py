@@ -236,7 +236,7 @@ def test_the_account_is_that_of_the_environment(
             graph.run(gpu.build)
 
 
-# The fence.
+# The fence, and the base.
 
 
 @pytest.mark.parametrize(
@@ -253,4 +253,23 @@ def test_an_update_records_the_number_of_its_lease(
 def test_an_update_under_a_lease_that_was_taken_over_is_refused(run: Run, graph: Graph) -> None:
     with pytest.raises(pulumi.RunError, match="taken over: it has number 2, the last update had 3"):
         run(last=LAST, recorded={"fence": 3.0}, fence=2)
+    assert not graph.of(INSTANCE_TYPE)
+
+
+@pytest.mark.parametrize(
+    ("base", "recorded", "number"), [(None, None, 1), (None, 4.0, 5), (4, 4.0, 5), (0, None, 1)]
+)
+def test_updates_are_counted(
+    run: Run, base: int | None, recorded: float | None, number: int
+) -> None:
+    config = {} if base is None else {"base": base}
+    assert run(last=LAST, recorded={"updates": recorded}, **config)["updates"] == number
+
+
+@pytest.mark.parametrize("base", [0, 3, 5])
+def test_an_update_that_was_planned_from_another_state_is_refused(
+    run: Run, graph: Graph, base: int
+) -> None:
+    with pytest.raises(pulumi.RunError, match=f"it has had 4 updates, {base} when"):
+        run(last=LAST, recorded={"updates": 4.0}, base=base)
     assert not graph.of(INSTANCE_TYPE)

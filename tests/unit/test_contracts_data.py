@@ -137,6 +137,7 @@ class TestOutputs:
             "program",
             "healthPath",
             "fence",
+            "updates",
         )
 
     def test_an_instance_reads_what_a_newer_program_wrote(self) -> None:

@@ -8,11 +8,11 @@ from pulumi.automation.errors import CommandError
 from pulumi.automation.events import DiagnosticEvent, OpType, ResourcePreEvent
 from pydantic import ValidationError
 
-from contracts.fence import SUPERSEDED
+from contracts.fence import OVERTAKEN, SUPERSEDED
 from contracts.program import INSTANCE_TYPE
 from contracts.slots import UNCLEAR
 from operations.engine_events import translate
-from operations.errors import Failed, LeaseLost, OperationError, Unclear
+from operations.errors import Conflict, Failed, LeaseLost, OperationError, Unclear
 from operations.failures import failure, why
 from operations.jobs import (
     EVENTS,
@@ -118,6 +118,7 @@ def test_the_reason_is_the_providers_with_its_slot_and_hint() -> None:
     ("said", "kind"),
     [
         (f"{SUPERSEDED}: it has number 1, the last update had 2", LeaseLost),
+        (f"{OVERTAKEN}: it has had 4 updates, 3 when this one was planned", Conflict),
         (f"{UNCLEAR}: gpu-x lives but is in no slot of the last update", Unclear),
         ("no offer of RTX 4090 on Vast.ai", Failed),
     ],
