@@ -84,7 +84,8 @@ def _end(
 ) -> str | None:
     at_once = {
         "its machine is dead": sight.dead,
-        "it has never served": drain.contract not in remembered.ready,
+        # What was remembered may be lost: the router's word counts more.
+        "it has never served": drain.contract not in remembered.ready and not sight.in_flight,
         "there is no router that sends it work": router is None,
     }
     if reason := next((text for text, holds in at_once.items() if holds), None):

@@ -16,6 +16,7 @@ from autoscaler.problems import Problems, Topic
 from autoscaler.registrar import Router
 from autoscaler.world import Clock, CloudPort, FleetPort, Probe
 from contracts.errors import AgentDockerError
+from contracts.narrowing import is_object
 from operations.known import Known
 from operations.state import StackState
 from providers.agent_router import RouterError
@@ -88,10 +89,6 @@ class Eyes:
         self.trouble, self._retry = None, Retry()
         return True
 
-    def start_from(self, known: Known) -> None:
-        """The stack was read just now."""
-        self.known, self._read_at, self.stale = known, self.clock.mono(), False
-
     def updated(self, state: StackState) -> None:
         """The stack is in this `state` now, by the word of an update of ours."""
         if self.known is not None:
@@ -129,7 +126,8 @@ class Eyes:
         if router is None:
             return None
         try:
-            return router.providers()
+            # Rows that are none are nobody's.
+            return [row for row in router.providers() if is_object(row)]
         except RouterError as error:
             problems.add(Topic.ROUTER, error.message)
             return None

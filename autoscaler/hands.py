@@ -10,6 +10,7 @@ from autoscaler.plan import Change
 from autoscaler.world import Clock, FleetPort
 from contracts.errors import AgentDockerError
 from contracts.slots import SlotSet
+from operations.errors import Failed
 from operations.known import Known
 from operations.stack import Applied
 from providers.vastai.errors import NoSuchOffer
@@ -109,8 +110,15 @@ class Hands:
         elif isinstance(outcome.error, AgentDockerError | OSError):
             self.failed(backoff.as_failure(outcome.error), outcome.name)
         else:
+            # Not again at each tick.
+            self.failed(Failed(f"a mistake: {type(outcome.error).__name__}"), outcome.name)
             raise outcome.error
         return outcome
+
+    def rest(self) -> None:
+        """Nothing is to be done: what went wrong before is over."""
+        self.trouble = None
+        self._retry = Retry(recover=self._retry.recover)
 
 
 def _if_offered(

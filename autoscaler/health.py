@@ -16,6 +16,8 @@ HALT_SHARE = 0.45
 _FIRST_WAIT, _LONGEST_WAIT = 60.0, 1800.0
 _MACHINE_WAIT, _LONGEST_MACHINE_WAIT = 600.0, 86_400.0
 _FAILED_HOST = 2
+# A machine that answers once and dies has mended nothing.
+_PROVEN = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,8 @@ class Sight:
     """One slot in one tick.
 
     `record` is what the stack knows of its machine, `machine` what the account lists; `gone` when
-    a read has proved that there is none. `in_flight` and `utilization` are the router's words.
+    a read has proved that there is none. `registered` (the router sends it work), `in_flight` and
+    `utilization` are the router's words.
     """
 
     slot: str
@@ -39,6 +42,7 @@ class Sight:
     machine: Instance | None
     gone: bool = False
     answered: bool = False
+    registered: bool = False
     in_flight: int | None = None
     utilization: float | None = None
 
@@ -64,11 +68,15 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """What a look at the fleet came to. `halted` says why nothing is replaced or given up."""
+    """What a look at the fleet came to. `halted` says why nothing is replaced or given up.
+
+    `suspects` are the slots that perhaps only we cannot hear; they keep their work meanwhile.
+    """
 
     members: tuple[Member, ...]
     faults: tuple[Fault, ...] = ()
     halted: str | None = None
+    suspects: frozenset[str] = frozenset()
 
 
 def heard(sights: Iterable[Sight], remembered: Remembered, now: float) -> Remembered:
@@ -76,16 +84,19 @@ def heard(sights: Iterable[Sight], remembered: Remembered, now: float) -> Rememb
     ready, silent, attempts = dict(remembered.ready), dict(remembered.silent), {}
     contracts: set[int] = set()
     for sight in sights:
+        if sight.slot in remembered.attempts and not _proven(sight, ready, now):
+            attempts[sight.slot] = remembered.attempts[sight.slot]
         if sight.contract is None:
             continue
         contracts.add(sight.contract)
+        if sight.registered:
+            # It was ready once, whatever is remembered: else nobody would have registered it.
+            ready.setdefault(sight.contract, now)
         if sight.answered:
             ready.setdefault(sight.contract, now)
             silent.pop(sight.contract, None)
         else:
             silent.setdefault(sight.contract, now)
-            if sight.slot in remembered.attempts:
-                attempts[sight.slot] = remembered.attempts[sight.slot]
     return remembered.model_copy(
         update={
             "ready": {c: at for c, at in ready.items() if c in contracts},
@@ -93,6 +104,12 @@ def heard(sights: Iterable[Sight], remembered: Remembered, now: float) -> Rememb
             "attempts": attempts,
         }
     )
+
+
+def _proven(sight: Sight, ready: Mapping[int, float], now: float) -> bool:
+    """Whether it has worked for so long that what went before it counts no more."""
+    since = ready.get(sight.contract or 0)
+    return sight.answered and since is not None and now - since >= _PROVEN
 
 
 def judge(
@@ -107,12 +124,12 @@ def judge(
         if (reason := _fault(sight, remembered, now, deadlines)) is not None
     ]
     silent = [s for s in sights if phases[s.slot] is Phase.UNHEALTHY and not s.dead]
-    halted = None
+    halted, suspects = None, frozenset[str]()
     if len(silent) > 1 and len(silent) > HALT_SHARE * len(sights):
         halted = f"{len(silent)} of {len(sights)} machines fell silent: is it our network?"
-        suspects = {sight.slot for sight in silent}
+        suspects = frozenset(sight.slot for sight in silent)
         faults = [fault for fault in faults if fault.slot not in suspects]
-    return Health(members=members, faults=tuple(faults), halted=halted)
+    return Health(members=members, faults=tuple(faults), halted=halted, suspects=suspects)
 
 
 def due(faults: Iterable[Fault], remembered: Remembered, now: float) -> tuple[Fault, ...]:
@@ -173,10 +190,17 @@ def _member(sight: Sight, remembered: Remembered, now: float) -> Member:
     return Member(
         slot=sight.slot,
         phase=_phase(sight, remembered),
-        utilization=min(max(sight.utilization or 0.0, 0.0), 1.0),
+        utilization=_utilization(sight),
         age=max(0.0, now - began),
         cost_per_hour=sight.machine.dph_total if sight.machine else 0.0,
     )
+
+
+def _utilization(sight: Sight) -> float:
+    """0 to 1; a machine that serves something is busy when nobody says how much."""
+    if sight.utilization is None:
+        return 1.0 if sight.in_flight else 0.0
+    return min(max(sight.utilization, 0.0), 1.0)
 
 
 def _phase(sight: Sight, remembered: Remembered) -> Phase:
@@ -201,8 +225,8 @@ def _fault(sight: Sight, remembered: Remembered, now: float, deadlines: Deadline
         return f"Vast.ai says {status}"
     if sight.contract in remembered.ready:
         return f"silent for {since:.0f} s" if since >= deadlines.unhealthy else None
-    age = now - sight.machine.start_date if sight.machine else since
-    return f"not ready {age:.0f} s after it was rented" if age >= deadlines.boot else None
+    # Since we listen, not since it was rented: what was remembered may be lost, the clock set.
+    return f"not ready after {since:.0f} s" if since >= deadlines.boot else None
 
 
 def _next_attempt(slot: str, remembered: Remembered) -> float:

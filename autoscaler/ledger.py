@@ -14,21 +14,29 @@ from providers.vastai.models import Instance
 # Of the states a rental can be in, those in which its GPU is not billed.
 _STORAGE_ONLY = frozenset({None, "created", "loading", "stopped", "exited", "offline", "unknown"})
 _HOUR = 3600.0
+_GONE = {"listed": False}
+# So long before midnight it may have been counted last to have seen it.
+_WATCHED = 900.0
 
 
 class Account(BaseModel):
-    """One rental: up to when it is counted, and its $/h since then."""
+    """One rental: up to when it is counted, and its $/h since then.
+
+    One that is not `listed` any more costs nothing, unless a listing only missed it.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     at: float
     rate: float
+    listed: bool = True
 
 
 class Ledger(BaseModel):
     """`day` is an ISO date (UTC); `spent` its $ so far, `total` those since the ledger began.
 
-    `complete` when nothing of the day can be missing; else what was spent is not known.
+    `complete` when nothing of the day can be missing; else what was spent is not known. `at` is
+    when it was counted last.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -37,6 +45,7 @@ class Ledger(BaseModel):
     spent: float = 0.0
     total: float = 0.0
     complete: bool = True
+    at: float = 0.0
     accounts: dict[int, Account] = Field(default_factory=dict)
 
     @property
@@ -51,23 +60,28 @@ def opened(now: float, *, nothing_ended: bool) -> Ledger:
     What lives is counted from its own start. `nothing_ended` when the stack proves that no
     machine was ever given up; else one may have cost something today.
     """
-    return Ledger(day=_day(now), complete=nothing_ended)
+    return Ledger(day=_day(now), complete=nothing_ended, at=now)
 
 
 def counted(ledger: Ledger, machines: Iterable[Instance], now: float) -> Ledger:
     """`ledger` at `now`, with the machines that live. One that has gone is counted up to now."""
     live = {machine.id: machine for machine in machines}
     ledger = _new_day(ledger, live, now)
-    cost = sum(_cost(account, now) for account in ledger.accounts.values())
-    for contract, machine in live.items():
-        if contract not in ledger.accounts:
-            cost += _cost(_first(machine, now), now)
-    accounts = {contract: Account(at=now, rate=rate(machine)) for contract, machine in live.items()}
+    due = {c: a for c, a in ledger.accounts.items() if a.listed or c in live}
+    due |= {c: _first(machine, now) for c, machine in live.items() if c not in due}
+    cost = sum(_cost(account, now) for account in due.values())
+    # Kept for the day: a listing may just have missed it, and it must not be counted anew then.
+    accounts = {
+        contract: account.model_copy(update={"at": now if account.listed else account.at} | _GONE)
+        for contract, account in ledger.accounts.items()
+    }
+    accounts |= {c: Account(at=now, rate=rate(machine)) for c, machine in live.items()}
     return ledger.model_copy(
         update={
             "spent": ledger.spent + cost,
             "total": ledger.total + cost,
             "accounts": accounts,
+            "at": now,
         }
     )
 
@@ -93,14 +107,22 @@ def _new_day(ledger: Ledger, live: dict[int, Instance], now: float) -> Ledger:
     day = _day(now)
     if day == ledger.day:
         return ledger
+    if day < ledger.day:
+        # The clock went back: what was spent stays spent.
+        return ledger.model_copy(update={"day": day})
     midnight = _midnight(now)
-    before = sum(_cost(account, midnight) for account in ledger.accounts.values())
-    accounts = {
-        contract: Account(at=max(account.at, midnight), rate=account.rate)
-        for contract, account in ledger.accounts.items()
-        if contract in live
-    }
-    return Ledger(day=day, total=ledger.total + before, accounts=accounts)
+    accounts = {c: a for c, a in ledger.accounts.items() if a.listed or c in live}
+    before = sum(_cost(account, midnight) for account in accounts.values())
+    return Ledger(
+        day=day,
+        total=ledger.total + before,
+        # Unknown until it has seen a midnight itself.
+        complete=ledger.complete or midnight - ledger.at <= _WATCHED,
+        accounts={
+            contract: account.model_copy(update={"at": max(account.at, midnight)})
+            for contract, account in accounts.items()
+        },
+    )
 
 
 def _day(now: float) -> str:

@@ -27,6 +27,7 @@ from autoscaler.settings import AutoscalerSettings
 from autoscaler.signals import Signal
 from autoscaler.store import Mode, Store
 from autoscaler.world import Clock
+from contracts.fleet import AUTO
 from contracts.slots import SlotSet
 from operations.known import Known
 from operations.leadership import Leadership
@@ -98,7 +99,7 @@ class Autoscaler:
             self._report()
             return
         now = self.clock.wall()
-        before = self._landed(self._remembered or self.store.remembered(), now)
+        before = self._landed(self._remembered or self.store.remembered().until(now), now)
         self._count_cost(look, now)
         remembered = self._strays(look, before, now)
         remembered = health.heard(look.sights, drains.kept(remembered, look.sights), now)
@@ -115,7 +116,7 @@ class Autoscaler:
             router=look.router_answers,
         )
         remembered = self._decide(look, mode, found, remembered)
-        remembered = self._register(look, remembered, problems)
+        remembered = self._register(look, found, remembered, problems)
         ended = tuple(done for done in ended if done.slot in remembered.drains)
         self._act(look, mode, found, ended, remembered)
         names = [sight.slot for sight in look.sights]
@@ -138,7 +139,12 @@ class Autoscaler:
             self._remembered = self._remembered.without_times()
 
     def _collect(self) -> None:
-        outcome = self.hands.collect()
+        try:
+            outcome = self.hands.collect()
+        except Exception:
+            # Whatever it was: perhaps half of it was done.
+            self.eyes.stale = True
+            raise
         if outcome is None:
             return
         self.reports.ended(outcome)
@@ -153,7 +159,8 @@ class Autoscaler:
 
     def _read(self, problems: Problems) -> Known | None:
         """The stack; the one of before while ours is being updated, or it cannot be read now."""
-        if self.hands.free and self.eyes.read():
+        # Also while the next operation waits: what the last one rented is to be seen.
+        if self.hands.busy is None and self.eyes.read():
             known = self.eyes.known
             if known is not None and not self.hands.fleet.is_whole(known.state):
                 self.hands.ask_recovery()
@@ -216,6 +223,9 @@ class Autoscaler:
             spent_today=self.ledger.spent_today if self.ledger else None,
         )
         limits = self.settings.limits(look.known.fleet)
+        if mode.kind == "auto" and look.known.fleet.desired != AUTO:
+            # Of the stack's setting: a number means manual.
+            mode = Mode(kind="fixed", count=int(look.known.fleet.desired))
         decision = self._decision(observed, remembered.memory, limits, mode)
         if decision.rule == "budget":
             self._standing.add(Topic.BUDGET, decision.reason)
@@ -224,9 +234,9 @@ class Autoscaler:
         self.store.decided(self.reports.decision(observed, decision, mode))
         remembered = remembered.with_memory(decision.memory)
         acts = mode.kind in {"auto", "fixed"}
-        self._count = decision.slots if acts else 0
-        # What the running update ends cannot be taken back any more.
-        victims = (*(decision.victims if acts else ()), *self.hands.leaving)
+        # Only a growth is a count to reach: below it a person may have given slots up.
+        self._count = decision.slots if acts and decision.slots > len(found.members) else 0
+        victims = decision.victims if acts else ()
         return drains.chosen(remembered, victims, look.sights, observed.at, decision.reason)
 
     def _decision(self, observed: Observed, memory: Memory, limits: Limits, mode: Mode) -> Decision:
@@ -242,14 +252,20 @@ class Autoscaler:
 
     # Correcting.
 
-    def _register(self, look: Look, remembered: Remembered, problems: Problems) -> Remembered:
-        if look.router is None or look.rows is None:
+    def _register(
+        self, look: Look, found: Health, remembered: Remembered, problems: Problems
+    ) -> Remembered:
+        if look.router is None:
             return remembered
+        if look.rows is None:
+            # Nobody knows: whatever is ours may be registered.
+            known = remembered.registered | look.endpoints
+            return remembered.model_copy(update={"registered": known})
         kept_out = remembered.drains.keys() | self.hands.leaving
         ready = [
             sight.record
             for sight in look.sights
-            if sight.record and sight.answered and sight.slot not in kept_out
+            if sight.record and sight.slot not in kept_out and _serves(sight, found, remembered)
         ]
         done = sync(
             look.router,
@@ -282,7 +298,7 @@ class Autoscaler:
         if self.hands.must_recover:
             self.hands.recover(fence, end_at_most=self.settings.orphan_budget)
             return
-        if self.eyes.stale or found.halted:
+        if self.eyes.stale:
             return
         now = self.clock.wall()
         faults = tuple(
@@ -295,10 +311,12 @@ class Autoscaler:
         change = Change(
             count=self._count,
             leftovers=tuple(slot for slot in state.slot_names if slot not in here),
-            give_up=tuple(done.slot for done in ended),
+            # A machine more is how a halt ends: if it answers, it is not our network.
+            give_up=() if found.halted else tuple(done.slot for done in ended),
             replace=tuple(fault.slot for fault in faults),
         )
         if not change.needed(state.slots or SlotSet()):
+            self.hands.rest()
             return
         after = health.failed(look.sights, faults, remembered, now)
         machines, hosts = health.avoided(after, now)
@@ -336,6 +354,13 @@ class Autoscaler:
     def _report(self) -> None:
         seconds = max(60.0, 6 * self.settings.health_interval_seconds)
         self.store.report(self.reports.status, seconds=seconds)
+
+
+def _serves(sight: Sight, found: Health, remembered: Remembered) -> bool:
+    """Whether it gets work: it answers, or it did and perhaps only we cannot hear it now."""
+    record = sight.record
+    heard = record is not None and record.endpoint in remembered.registered
+    return sight.answered or (sight.slot in found.suspects and heard)
 
 
 def _boot(sight: Sight, now: float, outcome: str) -> dict[str, Any]:

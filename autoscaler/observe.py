@@ -141,6 +141,7 @@ def _sight(
         machine=seen.recorded.get(record.contract) if record else None,
         gone=record is None or record.contract in gone,
         answered=answers.get(name, False),
+        registered=bool(row) and not row.get("draining"),
         in_flight=_count(row.get("in_flight")),
         utilization=_share(row.get("utilization")),
     )

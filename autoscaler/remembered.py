@@ -70,6 +70,27 @@ class Remembered(_Part):
             update={"quiet_since": memory.quiet_since, "grown_at": memory.grown_at}
         )
 
+    def until(self, now: float) -> "Remembered":
+        """Without the future: times that lie ahead were written by a wrong clock."""
+        return self.model_copy(
+            update={
+                "silent": {c: min(at, now) for c, at in self.silent.items()},
+                "orphans": {c: min(at, now) for c, at in self.orphans.items()},
+                "drains": {
+                    slot: drain.model_copy(update={"since": min(drain.since, now)})
+                    for slot, drain in self.drains.items()
+                },
+                "failures": {
+                    machine: failure.model_copy(update={"last": min(failure.last, now)})
+                    for machine, failure in self.failures.items()
+                },
+                "attempts": {
+                    slot: attempt.model_copy(update={"last": min(attempt.last, now)})
+                    for slot, attempt in self.attempts.items()
+                },
+            }
+        )
+
     def without_times(self) -> "Remembered":
         """After the clock was set: no time that was written before means anything any more."""
         return self.model_copy(

@@ -79,7 +79,10 @@ class Service:
     def of(cls, env: Mapping[str, str], reports: Reports) -> "Service":
         """The service that `env` describes; SettingsError names what is wrong or missing."""
         settings = settings_module.load(env)
-        redis = connect(settings_module.redis_url(env))
+        url = settings_module.redis_url(env)
+        # What it lacks, e.g. its token, is said before anything serves.
+        make_signal(settings.signal, redis_url=url, env=env, now=Clock().wall).close()
+        redis = connect(url)
         target = shell_target(settings.stack, env)
         fleet = Fleet(
             stack=Stack(target=target), cloud=lambda: VastClient(Credentials.read(target.env))
@@ -137,7 +140,6 @@ class Service:
                 clock=self.clock,
                 spread=random.random,
             )
-            eyes.start_from(known)
             renewal = Renewal(leadership, floor=lambda: eyes.fence, won=self._wake.set)
             autoscaler = Autoscaler(
                 settings=self.settings,

@@ -118,7 +118,8 @@ class AutoscalerSettings(Strict):
 
     def limits(self, fleet: FleetSettings) -> Limits:
         """What a decision must stay within: these settings and the stack's own range."""
-        minimum = max(self.min_instances, fleet.min)
+        # Never above the stack's own maximum: its program would refuse that, again and again.
+        minimum = min(max(self.min_instances, fleet.min), fleet.max)
         return Limits(
             minimum=minimum,
             maximum=max(minimum, min(self.max_instances, fleet.max)),
@@ -142,7 +143,14 @@ def load(env: Mapping[str, str]) -> AutoscalerSettings:
     document = _read(Path(named)) if named else {}
     where = named or "the environment"
     given = {key: _number(name, env[name]) for name, key in ENVIRONMENT.items() if env.get(name)}
-    return parse(AutoscalerSettings, {**document, **given}, where=where, key="autoscaler")
+    try:
+        return parse(AutoscalerSettings, {**document, **given}, where=where, key="autoscaler")
+    except SettingsError as error:
+        text = error.message
+        for name, key in ENVIRONMENT.items():
+            if key in given:
+                text = text.replace(f"autoscaler.{key}: ", f"{name}: ")
+        raise SettingsError(text) from None
 
 
 def redis_url(env: Mapping[str, str]) -> str:
@@ -162,13 +170,21 @@ def _read(path: Path) -> dict[str, Any]:
         document: Any = YAML(typ="safe").load(path)
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    except (YAMLError, ValueError) as error:
+        raise SettingsError(f"{path} is not YAML: {_place(error)}") from None
     if document is None:
         return {}
     if not is_object(document):
-        raise SettingsError(f"{path} must be a mapping of settings, got {document!r}")
+        kind = type(document).__name__
+        raise SettingsError(f"{path} must be a mapping of settings, got a {kind}")
     return document
+
+
+def _place(error: Exception) -> str:
+    """What is wrong and where; never the text itself, which may hold a password."""
+    mark = getattr(error, "problem_mark", None)
+    where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "its text"
+    return f"{type(error).__name__} at {where}"
 
 
 def _number(name: str, text: str) -> int:

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from redis import Redis
 
 from autoscaler.remembered import Remembered
@@ -24,6 +24,12 @@ class Mode(BaseModel):
 
     kind: ModeKind = "auto"
     count: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _fixed_has_a_count(self) -> Self:
+        if self.kind == "fixed" and self.count is None:
+            raise ValueError("fixed needs a count")
+        return self
 
     def __str__(self) -> str:
         return f"fixed at {self.count}" if self.kind == "fixed" else self.kind

@@ -74,5 +74,6 @@ def _message(error: Mapping[str, object]) -> str:
         return "is required"
     text = str(error["msg"]).removeprefix("Value error, ")
     shown = error.get("input")
-    simple = isinstance(shown, str | int | float | bool | None)
+    # A URL may hold a password.
+    simple = isinstance(shown, str | int | float | bool | None) and "://" not in str(shown)
     return f"{text}, got {shown!r}" if simple and ", got " not in text else text

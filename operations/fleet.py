@@ -18,6 +18,7 @@ from operations.errors import (
     CutOff,
     Failed,
     Interrupted,
+    LeaseLost,
     NoSuchSlot,
     OperationError,
     Refused,
@@ -178,6 +179,7 @@ class Fleet:
                 intents.clear(self.stack.target.state, self.stack.target.stack)
                 return Recovery(slots=())
             known = self.known()
+            self._require_lease(known.state)
             found = tuple(str(owner) for owner in unlocked)
             if intent is not None and intent.destroy and intent.stands(state.slots):
                 ended = self._destroy(known, remove=intent.remove)
@@ -207,6 +209,11 @@ class Fleet:
         """Ask what runs to end, and let nothing more begin; from any thread."""
         self.stack.switch.press()
 
+    def _require_lease(self, state: StackState) -> None:
+        """Before anything ends directly: the program, which would refuse, comes only later."""
+        if self.fence is not None and (state.fence or 0) > self.fence:
+            raise LeaseLost("the lease was taken over; nothing was changed")
+
     def _require_whole(self, before: StackState) -> None:
         target = self.stack.target
         if not self.is_whole(before):
@@ -223,7 +230,9 @@ class Fleet:
         with self.cloud() as client:
             live = known.machines(client)
             limits = {"minimum": known.fleet.min, "maximum": known.fleet.max}
-            plan = recovery_plan.plan(state, live, intent, namer=known.namer, **limits)
+            plan = recovery_plan.plan(
+                state, live, intent, namer=known.namer, fits=known.fits, **limits
+            )
             if end_at_most is not None and len(plan.end) > end_at_most:
                 raise Refused(
                     f"{len(plan.end)} machines are in no slot, more than the {end_at_most} that "

@@ -33,6 +33,20 @@ class Known:
     fleet: FleetSettings
     namer: Namer
 
+    def fits(self, machine: Instance) -> bool:
+        """Whether an update with these settings would leave `machine` as it is.
+
+        What Vast.ai does not say of a machine counts as right.
+        """
+        fleet = self.fleet
+        said = (
+            (machine.gpu_name or fleet.gpu) == fleet.gpu,
+            (machine.num_gpus or fleet.gpu_count) == fleet.gpu_count,
+            abs((machine.disk_space or fleet.disk_gb) - fleet.disk_gb) < 1,
+            machine.is_bid in {None, fleet.bid_per_hour is not None},
+        )
+        return all(said)
+
     def machines(self, client: VastClient) -> dict[str, list[Instance]]:
         """Every machine of this owner and stack that lives, by slot."""
         found: dict[str, list[Instance]] = defaultdict(list)

@@ -34,8 +34,10 @@ class Leadership:
     holder: str = field(default_factory=lambda: uuid4().hex)
     ttl: float = TTL
     clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
     fence: int | None = field(default=None, init=False)
     _until: float = field(default=0.0, init=False)
+    _highest: int = field(default=0, init=False)
 
     @property
     def held(self) -> bool:
@@ -58,12 +60,16 @@ class Leadership:
             try:
                 pipe.watch(self._lease, self._counter)  # type: ignore[no-untyped-call]
                 holder = _text(pipe.get(self._lease))
-                last = int(_text(pipe.get(self._counter)) or 0)
+                counter = _number(_text(pipe.get(self._counter)))
+                last = max(counter or 0, self._highest)
                 if holder not in {None, self.holder}:
                     self.fence = None
                     return False
                 renewed = holder == self.holder and self.fence is not None and self.fence >= floor
                 fence = self.fence if renewed and self.fence else max(last, floor) + 1
+                if counter is None:
+                    # It forgot what it gave out; that was below the date, if that is right.
+                    fence = max(fence, int(self.wall() * 1e6))
                 pipe.multi()
                 pipe.set(self._lease, self.holder, px=int(self.ttl * 1000))
                 pipe.set(self._counter, max(fence, last))
@@ -71,6 +77,7 @@ class Leadership:
             except WatchError:
                 # Somebody else was at it in the same moment: the next turn will show who won.
                 return self.held
+        self._highest = fence
         self.fence, self._until = fence, begun + self.ttl
         return True
 
@@ -149,6 +156,10 @@ class Renewal:
         self.error = None
         if self._leadership.held and not before:
             self._won()
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdigit() else None
 
 
 def _text(value: object) -> str | None:

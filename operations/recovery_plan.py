@@ -5,7 +5,7 @@ cut off) and the labels of what lives. Nobody of them is believed alone; nothing
 forgotten.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from contracts.labels import slot_name
@@ -48,18 +48,23 @@ def plan(
     minimum: int,
     maximum: int,
     namer: Namer,
+    fits: Callable[[Instance], bool] = lambda _: True,
 ) -> RecoveryPlan:
     """The slots in which everything that lives has its place, `minimum` to `maximum` of them.
 
     `live` holds the machines by slot. A machine beyond the maximum, beyond the first of its slot
     or in a slot that the cut-off update gave up is ended: by the update if it may delete it, else
-    directly. An intent that later updates have overtaken is not heard.
+    directly. One that the state does not know and that does not fit the settings is no use: the
+    next update would replace it. An intent that later updates have overtaken is not heard.
     """
     if intent is not None and (intent.destroy or not intent.stands(state.slots)):
         intent = None
+    recorded = {machine.contract for machine in state.machines}
+    misfits = [m for ms in live.values() for m in ms if m.id not in recorded and not fits(m)]
+    live = {slot: [m for m in ms if m not in misfits] for slot, ms in live.items()}
+    live = {slot: machines for slot, machines in live.items() if machines}
     wanted = _wanted(state, live, intent)
     kept = wanted[:maximum]
-    recorded = {machine.contract for machine in state.machines}
     # The program refuses while a machine lives that neither the last slots nor the new ones name.
     named = set(state.slots.names) if state.slots else set[str]()
     extra = [(slot, machines) for slot, machines in live.items() if slot not in kept]
@@ -70,7 +75,7 @@ def plan(
     slots = _slot_set(kept, known, state, intent, namer)
     return RecoveryPlan(
         slots=reconcile(slots, len(kept), minimum=minimum, maximum=maximum, namer=namer),
-        end=tuple(sorted([*orphans, *doubles], key=lambda m: m.id)),
+        end=tuple(sorted([*misfits, *orphans, *doubles], key=lambda m: m.id)),
         victims=tuple(victims),
     )
 

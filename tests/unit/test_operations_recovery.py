@@ -1,5 +1,6 @@
 """Recovering and destroying a fleet: in which order, and what is never forgotten."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from contracts.errors import AgentDockerError
 from contracts.slots import SlotSet
 from operations import engines, intents
-from operations.errors import Busy, CutOff, Failed, StackNotFound
+from operations.errors import Busy, CutOff, Failed, LeaseLost, Refused, StackNotFound
 from operations.intents import Intent
 from operations.state import RecordedMachine, StackState
 from tests.unit.operations_fakes import NAMES, World, make_world, names, recorded, slots
@@ -38,6 +39,25 @@ def test_orphans_are_adopted_doubles_ended_and_creates_cleared(world: World) -> 
     assert found.adopted == found.cleared == (NAMES[2],)
     assert names(world.applied()) == NAMES[:3]
     assert world.stack.asked[-1] == ("refresh", True)
+
+
+def test_a_service_whose_lease_was_taken_over_ends_nothing(world: World) -> None:
+    state = recorded(slots(2))
+    world.stack.state = replace(state, outputs={**state.outputs, "fence": 8})
+    world.cloud.add(8, NAMES[0])
+    with pytest.raises(LeaseLost):
+        world.fleet.under(7).recover()
+    assert world.cloud.ended == []
+    assert world.fleet.under(8).recover().ended == (8,)
+
+
+def test_more_surplus_than_may_be_ended_unseen_is_left_for_a_person(world: World) -> None:
+    for contract in (8, 9):
+        world.cloud.add(contract, NAMES[0])
+    with pytest.raises(Refused, match="2 machines are in no slot, more than the 1"):
+        world.fleet.recover(end_at_most=1)
+    assert world.cloud.ended == []
+    assert world.fleet.recover(end_at_most=2).ended == (8, 9)
 
 
 def test_what_was_asked_for_is_finished(world: World) -> None:

@@ -244,3 +244,26 @@ def test_a_name_far_beyond_what_was_given_out_is_still_adopted() -> None:
     found = Crash(StackState(), {strange: [Instance(id=1)]}, None, 0, 5).plan()
     assert found.slots.names == (strange,)
     assert found.end == ()
+
+
+def test_a_stray_that_does_not_fit_is_ended_and_one_that_does_is_adopted() -> None:
+    last = reconcile(SlotSet(), 1, minimum=0, maximum=9, namer=NAMER)
+    recorded = RecordedMachine(slot=NAMES[0], contract=1, shard=0, status="running")
+    state = StackState(outputs={"slots": last.model_dump(mode="json")}, machines=(recorded,))
+    live = {
+        NAMES[0]: [Instance(id=1, gpu_name="old")],
+        NAMES[1]: [Instance(id=2, gpu_name="new")],
+        NAMES[2]: [Instance(id=3, gpu_name="old")],
+    }
+    found = plan(
+        state,
+        live,
+        None,
+        minimum=1,
+        maximum=5,
+        namer=NAMER,
+        fits=lambda machine: machine.gpu_name == "new",
+    )
+    # What the state knows stays, whatever it is: only a person replaces that.
+    assert found.slots.names == (NAMES[0], NAMES[1])
+    assert [machine.id for machine in found.end] == [3]
