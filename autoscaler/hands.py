@@ -40,6 +40,8 @@ class Hands:
     count: int = field(default=0, init=False)
     # The slots whose machine the running update ends.
     leaving: frozenset[str] = field(default=frozenset(), init=False)
+    # The update up to which previews of ours have shown no surprise.
+    _shown: int | None = field(default=None, init=False)
     _retry: Retry = field(default_factory=Retry, init=False)
 
     @property
@@ -89,11 +91,15 @@ class Hands:
         fleet = self.fleet.under(fence)
         moving = [name for name in change.replace if name in wanted.names]
 
+        # A burst should not wait for what the last update of ours has shown: nobody has updated the
+        # stack since, or the base is refused, so an update that only adds can end nothing.
+        preview = not (change.only_adds and known.state.updates == self._shown)
+
         def operation() -> Applied:
             slots = wanted
             for name in moving:
                 slots = _if_offered(fleet, known, slots, current, name)
-            return fleet.apply(slots, state=known.state, message="autoscaler")
+            return fleet.apply(slots, state=known.state, preview=preview, message="autoscaler")
 
         self.count = change.count
         self.leaving = frozenset({*change.give_up, *moving})
@@ -105,6 +111,9 @@ class Hands:
         if outcome is None:
             return None
         self.leaving = frozenset()
+        self._shown = None
+        if isinstance(outcome.result, Applied):
+            self._shown = outcome.result.state.updates
         if outcome.error is None:
             self.trouble, self._retry = None, Retry()
         elif isinstance(outcome.error, AgentDockerError | OSError):

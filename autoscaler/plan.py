@@ -19,6 +19,11 @@ class Change:
     replace: tuple[str, ...] = ()
     leftovers: tuple[str, ...] = ()
 
+    @property
+    def only_adds(self) -> bool:
+        """Whether it ends no machine."""
+        return not (self.give_up or self.replace or self.leftovers)
+
     def needed(self, current: SlotSet) -> bool:
         """Whether it changes `current` at all."""
         names = set(current.names)

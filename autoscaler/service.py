@@ -111,7 +111,7 @@ class Service:
         while not self._stopping.is_set():
             problems = Problems()
             try:
-                return self.fleet.known()
+                return self.fleet.known(verify=True)
             except (AgentDockerError, OSError) as found:
                 error = as_failure(found)
                 problems.add(Topic.STACK, error.message)

@@ -36,7 +36,12 @@ class FleetPort(Protocol):
         ...
 
     def apply(
-        self, wanted: SlotSet, *, state: StackState | None = None, message: str | None = None
+        self,
+        wanted: SlotSet,
+        *,
+        state: StackState | None = None,
+        preview: bool = True,
+        message: str | None = None,
     ) -> Applied:
         """Give the fleet exactly these slots."""
         ...

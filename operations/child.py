@@ -152,7 +152,11 @@ def _refresh(job: Job) -> dict[str, Any]:
 
 def _snapshot(job: Job) -> dict[str, Any]:
     stack = _stack(job)
-    return {**_snapshot_data(stack), "settings": _last_settings(job, stack)}
+    settings = _last_settings(job, stack)
+    if job.verify:
+        # Needs the key; the settings file it goes into is this operation's own.
+        _run(lambda: stack.set_config(_full("check"), auto.ConfigValue("x", secret=True)))
+    return {**_snapshot_data(stack), "settings": settings}
 
 
 def _cancel(job: Job) -> dict[str, Any]:

@@ -58,9 +58,12 @@ class Fleet:
 
     # Reading.
 
-    def known(self) -> Known:
-        """What the stack records and the settings of its last update; no call to a cloud."""
-        return known_of(self.stack)
+    def known(self, *, verify: bool = False) -> Known:
+        """What the stack records and the settings of its last update; no call to a cloud.
+
+        With `verify` a wrong passphrase is told of now, not by the next update.
+        """
+        return known_of(self.stack, verify=verify)
 
     def live(self) -> dict[str, list[Instance]]:
         """Every machine of this owner and stack that lives, by slot."""
@@ -137,16 +140,18 @@ class Fleet:
         wanted: SlotSet,
         *,
         state: StackState | None = None,
+        preview: bool = True,
         message: str | None = None,
     ) -> Applied:
         """Give the fleet exactly these slots.
 
         Only slots that are given up, dead or of another generation lose their machine. Conflict,
-        and nothing is done, when the stack is not as in `state` any more.
+        and nothing is done, when the stack is not as in `state` any more. Without `preview` that
+        is not looked at first: for a caller who has done so from this very state, and only adds.
         """
         with self._lease():
             before = state or self.stack.snapshot().state
-            return self._apply(wanted, before, message=message)
+            return self._apply(wanted, before, message=message, preview=preview)
 
     def destroy(self, *, remove: bool = False) -> Recovery:
         """End every machine of this owner and stack, recorded or not; `remove` forgets the stack.
@@ -191,10 +196,17 @@ class Fleet:
     def _lease(self) -> AbstractContextManager[None]:
         return lease(self.stack.target.state, self.stack.target.stack)
 
-    def _apply(self, wanted: SlotSet, before: StackState, *, message: str | None) -> Applied:
+    def _apply(
+        self,
+        wanted: SlotSet,
+        before: StackState,
+        *,
+        message: str | None,
+        preview: bool = True,
+    ) -> Applied:
         self._require_whole(before)
         victims = tuple(name for name in before.slot_names if name not in wanted.names)
-        return self._update(wanted, before, victims=victims, message=message)
+        return self._update(wanted, before, victims=victims, message=message, preview=preview)
 
     def is_whole(self, state: StackState) -> bool:
         """Whether no update of this stack was cut off half-way, as far as is known here."""
@@ -283,6 +295,7 @@ class Fleet:
         *,
         victims: tuple[str, ...],
         message: str | None,
+        preview: bool = True,
     ) -> Applied:
         """Update to `wanted`; the intent outlives this process until the update has finished."""
         folder, stack = self.stack.target.state, self.stack.target.stack
@@ -290,7 +303,7 @@ class Fleet:
         try:
             applied = self.stack.apply(
                 {"slots": wanted.model_dump(mode="json"), "fence": self.fence},
-                expendable=expendable(before, wanted),
+                expendable=expendable(before, wanted) if preview else None,
                 base=before.updates,
                 message=message,
                 # Slots that change no machine are still to be recorded.

@@ -39,6 +39,8 @@ class Job(Document):
     message: str | None = None
     parallel: int = OPERATIONS_AT_ONCE
     clear_pending: bool = False
+    # Whether the passphrase must prove itself, which reading alone does not ask for.
+    verify: bool = False
     remove: bool = False
     # An update that changes nothing is not run; its preview has said so.
     skip_idle: bool = True

@@ -57,9 +57,9 @@ class Known:
         return dict(found)
 
 
-def known_of(stack: Stack) -> Known:
+def known_of(stack: Stack, *, verify: bool = False) -> Known:
     """What `stack` records; refuses one that a newer program wrote, or that has no owner."""
-    seen = stack.snapshot()
+    seen = stack.snapshot(verify=verify)
     require_program(seen.state)
     name = stack.target.stack
     where = f"Pulumi.{name}.yaml"

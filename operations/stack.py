@@ -53,20 +53,21 @@ class Stack:
         self,
         changes: Mapping[str, Any],
         *,
-        expendable: Iterable[str] = (),
+        expendable: Iterable[str] | None = (),
         base: int | None = None,
         message: str | None = None,
         skip_idle: bool = True,
     ) -> Applied:
         """Update with the settings of the last update and `changes` in them.
 
-        Refused when a machine outside the `expendable` slots would be deleted or replaced;
-        Conflict when the stack has not had just `base` updates, if that is given.
+        Refused when a machine outside the `expendable` slots would be deleted or replaced, which
+        a preview tells; with None there is none. Conflict when the stack has not had just `base`
+        updates, if that is given.
         """
         result = self._run(
             "apply",
             changes=dict(changes),
-            expendable=tuple(expendable),
+            expendable=None if expendable is None else tuple(expendable),
             base=base,
             message=message,
             skip_idle=skip_idle,
@@ -81,9 +82,12 @@ class Stack:
         """End every machine of the stack; `remove` forgets the stack too."""
         return state.read(self._run("destroy", remove=remove)["deployment"])
 
-    def snapshot(self) -> Snapshot:
-        """What the stack records; no call to any cloud."""
-        result = self._run("snapshot")
+    def snapshot(self, *, verify: bool = False) -> Snapshot:
+        """What the stack records; no call to any cloud.
+
+        With `verify` a wrong passphrase is told of now (WrongPassphrase), not by the next update.
+        """
+        result = self._run("snapshot", verify=verify)
         return Snapshot(state=state.read(result["deployment"]), settings=result["settings"])
 
     def unlock(self) -> None:

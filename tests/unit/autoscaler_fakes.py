@@ -180,13 +180,14 @@ class FakeFleet:
     whole: bool = True
     offers: bool = True
     asked: list[SlotSet] = field(default_factory=list)
+    previewed: list[bool] = field(default_factory=list)
     recovered: list[int | None] = field(default_factory=list)
     fences: list[int | None] = field(default_factory=list)
     reads: int = 0
     stopped: bool = False
     rented: int = 0
 
-    def known(self) -> Known:
+    def known(self, *, verify: bool = False) -> Known:  # noqa: ARG002 - as the real one
         self.reads += 1
         if self.unreadable:
             raise self.unreadable
@@ -200,10 +201,16 @@ class FakeFleet:
             raise NoSuchOffer(f"{slot.name} keeps its machine")
 
     def apply(
-        self, wanted: SlotSet, *, state: StackState | None = None, message: str | None = None
+        self,
+        wanted: SlotSet,
+        *,
+        state: StackState | None = None,
+        preview: bool = True,
+        message: str | None = None,
     ) -> Applied:
         assert message == "autoscaler"
         self.asked.append(wanted)
+        self.previewed.append(preview)
         self._fail()
         if state is not None and state.slots != self.state.slots:
             raise Conflict("the stack is not as it was read")

@@ -98,7 +98,7 @@ class FakeStack:
     fails: BaseException | None = None
     during: Callable[[], None] = lambda: None
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, *, verify: bool = False) -> Snapshot:  # noqa: ARG002 - as the real one
         return Snapshot(state=self.state, settings=self.settings)
 
     def apply(

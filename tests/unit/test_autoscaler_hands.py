@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -184,6 +185,29 @@ def test_what_has_no_offer_stays_and_the_rest_is_done(hands: Hands) -> None:
     update(hands, Change(count=3, replace=(NAMES[0],)))
     assert told(hands).asked[0].slots[0] == slot_set(1).slots[0]
     assert len(told(hands).asked[0].slots) == 3
+
+
+def test_what_only_adds_need_not_be_shown_twice(hands: Hands) -> None:
+    """A preview is left out where nothing can have changed since the last one of ours."""
+    fleet = told(hands)
+
+    def previewed(change: Change) -> bool:
+        update(hands, change)
+        hands.collect()
+        return fleet.previewed[-1]
+
+    assert previewed(Change(count=3))
+    assert not previewed(Change(count=4))
+    assert previewed(Change(count=0, give_up=(NAMES[0],)))
+    assert previewed(Change(count=0, replace=(NAMES[1],)))
+    assert previewed(Change(count=0, leftovers=("gpu-x",)))
+    assert not previewed(Change(count=4))
+    # A person has updated the stack.
+    fleet.state = replace(fleet.state, outputs={**fleet.state.outputs, "updates": 9})
+    assert previewed(Change(count=5))
+    fleet.fails = [Failed("x")]
+    assert previewed(Change(count=5, give_up=(NAMES[2],)))
+    assert previewed(Change(count=5))
 
 
 def test_a_recovery_has_its_budget_and_its_fence(hands: Hands) -> None:
