@@ -1,12 +1,16 @@
 """agent-router knows exactly the machines that are ready: compared and corrected at each tick."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import httpx
 
 from contracts.outputs import InstanceOutput
 from providers import agent_router
 from providers.agent_router import Registration, RouterError
+
+_PATIENCE = 5.0
 
 
 class Router(Protocol):
@@ -30,19 +34,19 @@ class HttpRouter:
     """agent-router over HTTP; a tick must not wait long for it."""
 
     url: str
-    timeout: float = 5.0
+    http: httpx.Client = field(default_factory=lambda: agent_router.client(_PATIENCE), repr=False)
 
     def providers(self) -> list[dict[str, Any]]:
         """The rows it works with."""
-        return agent_router.providers(self.url, timeout=self.timeout)
+        return agent_router.providers(self.url, http=self.http)
 
     def register(self, registration: Registration) -> None:
         """Add or replace a row."""
-        agent_router.register(self.url, registration, timeout=self.timeout)
+        agent_router.register(self.url, registration, http=self.http)
 
     def deregister(self, endpoint: str) -> None:
         """Send no new work there."""
-        agent_router.deregister(self.url, endpoint, timeout=self.timeout)
+        agent_router.deregister(self.url, endpoint, http=self.http)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ import random
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -135,7 +136,7 @@ class Service:
                 fleet=self.fleet,
                 cloud=cloud,
                 probe=HttpProbe(),
-                router=lambda url: HttpRouter(url=url),
+                router=cache(lambda url: HttpRouter(url=url)),
                 router_url=self.settings.router,
                 clock=self.clock,
                 spread=random.random,

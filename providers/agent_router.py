@@ -16,6 +16,7 @@ from contracts.narrowing import is_list, is_object
 _PATH = "/api/providers"
 # A destroy must not wait for a router that is down: the machine costs money meanwhile.
 _QUIET_SECONDS = 2.0
+_SECONDS = 10.0
 
 
 class RouterError(AgentDockerError):
@@ -35,29 +36,35 @@ class Registration:
     type: str = "ollama"
 
 
-def register(router: str, registration: Registration, *, timeout: float = 10.0) -> None:
+def client(timeout: float = _SECONDS) -> httpx.Client:
+    """A client for whoever calls often: making one costs more than a call."""
+    return httpx.Client(timeout=timeout, trust_env=False)
+
+
+def register(router: str, registration: Registration, *, http: httpx.Client | None = None) -> None:
     """Add or refresh a provider; RouterError when the router did not take it."""
-    _call("POST", router, timeout, body=asdict(registration))
+    _call("POST", router, http, body=asdict(registration))
 
 
-def deregister(router: str, endpoint: str, *, timeout: float = 10.0) -> None:
+def deregister(router: str, endpoint: str, *, http: httpx.Client | None = None) -> None:
     """Take a provider out; one that the router does not know is out already."""
-    _call("DELETE", router, timeout, params={"endpoint": endpoint}, missing_is_fine=True)
+    _call("DELETE", router, http, params={"endpoint": endpoint}, missing_is_fine=True)
 
 
 def deregister_quietly(router: str, endpoint: str) -> bool:
     """One attempt of 2 s that never raises; whether the router confirmed it."""
-    try:
-        deregister(router, endpoint, timeout=_QUIET_SECONDS)
-    except RouterError:
-        return False
+    with client(_QUIET_SECONDS) as http:
+        try:
+            deregister(router, endpoint, http=http)
+        except RouterError:
+            return False
     return True
 
 
-def providers(router: str, *, timeout: float = 10.0) -> list[dict[str, Any]]:
+def providers(router: str, *, http: httpx.Client | None = None) -> list[dict[str, Any]]:
     """What the router serves from now, as it reports it."""
     try:
-        answer: Any = _call("GET", router, timeout).json()
+        answer: Any = _call("GET", router, http).json()
     except ValueError:
         answer = None
     rows: Any = answer.get("providers") if is_object(answer) else answer
@@ -69,7 +76,7 @@ def providers(router: str, *, timeout: float = 10.0) -> list[dict[str, Any]]:
 def _call(
     method: str,
     router: str,
-    timeout: float,
+    http: httpx.Client | None,
     *,
     body: dict[str, Any] | None = None,
     params: dict[str, str] | None = None,
@@ -77,8 +84,11 @@ def _call(
 ) -> httpx.Response:
     url = router.rstrip("/") + _PATH
     try:
-        with httpx.Client(timeout=timeout, trust_env=False) as http:
+        if http is not None:
             response = http.request(method, url, json=body, params=params)
+        else:
+            with client() as once:
+                response = once.request(method, url, json=body, params=params)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise RouterError(f"agent-router at {router} does not answer: {error}") from None
     gone = missing_is_fine and response.status_code == httpx.codes.NOT_FOUND.value

@@ -141,10 +141,10 @@ def test_two_rounds_end_where_they_should_whatever_was_before(
 
 
 def test_over_http_it_is_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, str, float]] = []
+    asked: list[tuple[str, str, float | None]] = []
 
-    def answer(method: str, router: str, timeout: float, **_: object) -> httpx.Response:
-        asked.append((method, router, timeout))
+    def answer(method: str, router: str, http: httpx.Client, **_: object) -> httpx.Response:
+        asked.append((method, router, http.timeout.read))
         return httpx.Response(200, json=[])
 
     monkeypatch.setattr(agent_router, "_call", answer)
