@@ -132,6 +132,13 @@ def judge(
     return Health(members=members, faults=tuple(faults), halted=halted, suspects=suspects)
 
 
+def serves(sight: Sight, found: Health, remembered: Remembered) -> bool:
+    """Whether it gets work: it answers, or it did and perhaps only we cannot hear it now."""
+    record = sight.record
+    registered = record is not None and record.endpoint in remembered.registered
+    return sight.answered or (sight.slot in found.suspects and registered)
+
+
 def due(faults: Iterable[Fault], remembered: Remembered, now: float) -> tuple[Fault, ...]:
     """The faults whose slot may be replaced now: the more often in vain, the later again."""
     return tuple(fault for fault in faults if now >= _next_attempt(fault.slot, remembered))

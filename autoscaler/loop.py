@@ -6,28 +6,26 @@ cannot be read.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
-from autoscaler import drains, health, ledger
+from autoscaler import drains, health, ledger, modes
 from autoscaler.drains import Drained
 from autoscaler.eyes import Eyes, Look
 from autoscaler.hands import Avoid, Hands
 from autoscaler.health import Deadlines, Fault, Health, Sight
 from autoscaler.ledger import Ledger
-from autoscaler.model import Decision, Limits, Memory, Observed, Reading
+from autoscaler.model import Observed, Reading
 from autoscaler.plan import Change
 from autoscaler.policies import POLICIES
-from autoscaler.policies.bounds import finish, hold
+from autoscaler.policies.bounds import hold
 from autoscaler.problems import Problems, Topic
-from autoscaler.records import Picture, Reports
+from autoscaler.records import Picture, Reports, boot
 from autoscaler.registrar import sync
 from autoscaler.remembered import Remembered
 from autoscaler.settings import AutoscalerSettings
 from autoscaler.signals import Signal
 from autoscaler.store import Mode, Store
 from autoscaler.world import Clock
-from contracts.fleet import AUTO
 from contracts.slots import SlotSet
 from operations.known import Known
 from operations.leadership import Leadership
@@ -201,7 +199,7 @@ class Autoscaler:
                 self._booted(sight, now, "ready")
 
     def _booted(self, sight: Sight, now: float, outcome: str) -> None:
-        record = _boot(sight, now, outcome)
+        record = boot(sight, now, outcome)
         self.store.booted(record)
         self.reports.booted(record)
 
@@ -223,10 +221,9 @@ class Autoscaler:
             spent_today=self.ledger.spent_today if self.ledger else None,
         )
         limits = self.settings.limits(look.known.fleet)
-        if mode.kind == "auto" and look.known.fleet.desired != AUTO:
-            # Of the stack's setting: a number means manual.
-            mode = Mode(kind="fixed", count=int(look.known.fleet.desired))
-        decision = self._decision(observed, remembered.memory, limits, mode)
+        mode = modes.effective(mode, look.known.fleet)
+        policy = POLICIES[self.settings.policy]
+        decision = modes.decide(mode, policy, observed, remembered.memory, limits)
         if decision.rule == "budget":
             self._standing.add(Topic.BUDGET, decision.reason)
         if found.halted and decision.slots < len(found.members):
@@ -238,17 +235,6 @@ class Autoscaler:
         self._count = decision.slots if acts and decision.slots > len(found.members) else 0
         victims = decision.victims if acts else ()
         return drains.chosen(remembered, victims, look.sights, observed.at, decision.reason)
-
-    def _decision(self, observed: Observed, memory: Memory, limits: Limits, mode: Mode) -> Decision:
-        if mode.kind == "paused":
-            return hold(observed, memory, "paused")
-        if mode.kind == "fixed" and mode.count is not None:
-            reason = f"fixed at {mode.count}"
-            wanted = Decision(slots=mode.count, rule="fixed", reason=reason, memory=memory)
-            # A person's number needs no queue.
-            seen = replace(observed, queue=Reading(depth=0, at=observed.at))
-            return finish(wanted, seen, limits)
-        return POLICIES[self.settings.policy](observed, memory, limits)
 
     # Correcting.
 
@@ -265,7 +251,9 @@ class Autoscaler:
         ready = [
             sight.record
             for sight in look.sights
-            if sight.record and sight.slot not in kept_out and _serves(sight, found, remembered)
+            if sight.record
+            and sight.slot not in kept_out
+            and health.serves(sight, found, remembered)
         ]
         done = sync(
             look.router,
@@ -354,26 +342,3 @@ class Autoscaler:
     def _report(self) -> None:
         seconds = max(60.0, 6 * self.settings.health_interval_seconds)
         self.store.report(self.reports.status, seconds=seconds)
-
-
-def _serves(sight: Sight, found: Health, remembered: Remembered) -> bool:
-    """Whether it gets work: it answers, or it did and perhaps only we cannot hear it now."""
-    record = sight.record
-    heard = record is not None and record.endpoint in remembered.registered
-    return sight.answered or (sight.slot in found.suspects and heard)
-
-
-def _boot(sight: Sight, now: float, outcome: str) -> dict[str, Any]:
-    """A record of one boot, for policies that will count on it."""
-    began = sight.machine.start_date if sight.machine else None
-    record = sight.record
-    return {
-        "at": round(now, 3),
-        "outcome": outcome,
-        "seconds": round(now - began, 1) if began else None,
-        "slot": sight.slot,
-        "contract": sight.contract,
-        "machine": record.machine if record else None,
-        "host": record.host if record else None,
-        "gpu": record.gpu if record else None,
-    }

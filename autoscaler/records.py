@@ -11,7 +11,7 @@ import structlog
 
 from autoscaler.actuator import Outcome
 from autoscaler.eyes import Look
-from autoscaler.health import Health
+from autoscaler.health import Health, Sight
 from autoscaler.ledger import Ledger
 from autoscaler.metrics import Metrics
 from autoscaler.model import Decision, Member, Observed, Phase, Reading
@@ -168,6 +168,22 @@ class Reports:
         if isinstance(outcome.result, Recovery):
             details |= {k: v for k, v in asdict(outcome.result).items() if v}
         self.log.info("operation done", **details)
+
+
+def boot(sight: Sight, now: float, outcome: str) -> dict[str, Any]:
+    """A record of one boot, for policies that will count on it."""
+    began = sight.machine.start_date if sight.machine else None
+    record = sight.record
+    return {
+        "at": round(now, 3),
+        "outcome": outcome,
+        "seconds": round(now - began, 1) if began else None,
+        "slot": sight.slot,
+        "contract": sight.contract,
+        "machine": record.machine if record else None,
+        "host": record.host if record else None,
+        "gpu": record.gpu if record else None,
+    }
 
 
 def _slot(member: Member) -> dict[str, Any]:

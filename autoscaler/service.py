@@ -131,12 +131,17 @@ class Service:
             env=self.env,
             now=self.clock.wall,
         )
+
+        @cache
+        def router(url: str) -> HttpRouter:
+            return HttpRouter(url=url)
+
         with self.fleet.cloud() as cloud:
             eyes = Eyes(
                 fleet=self.fleet,
                 cloud=cloud,
                 probe=HttpProbe(),
-                router=cache(lambda url: HttpRouter(url=url)),
+                router=router,
                 router_url=self.settings.router,
                 clock=self.clock,
                 spread=random.random,

@@ -174,10 +174,13 @@ def status(*, production: Production = False, as_json: Json = False) -> None:
     with progress() as shown:
         shown.say("looking at the stack and the machines")
         view = observe.observe(profile.fleet(shown.on_event), profile.kind)
+        seen = autoscaler.glance(profile)
     if as_json:
-        show_json({**view.model_dump(mode="json"), "healthy": view.healthy})
+        show_json({**view.model_dump(mode="json"), "healthy": view.healthy, "autoscaler": seen})
     else:
         show_fleet(view)
+        if seen is not None:
+            autoscaler.show_glance(seen)
     if not view.healthy:
         raise typer.Exit(1)
 

@@ -104,6 +104,28 @@ def _set(mode: Mode, *, production: bool) -> None:
     talk.print(f"the autoscaler is {mode} from its next look on")
 
 
+def glance(profile: Profile) -> dict[str, Any] | None:
+    """What the autoscaler of the local profile reported last; None where there is none."""
+    if profile.files is None or services.running(profile.files, services.AUTOSCALER) is None:
+        return None
+    with _store(profile) as store:
+        return store.status()
+
+
+def show_glance(found: dict[str, Any]) -> None:
+    """One line of it."""
+    queue: dict[str, Any] = found.get("queue") or {}
+    decision: dict[str, Any] = found.get("decision") or {}
+    told: dict[str, str] = found.get("problems") or {}
+    problems = "; ".join(told.values())
+    text = problems or decision.get("reason") or "it has just begun"
+    out.print(
+        f"autoscaler {found.get('mode')}: {queue.get('depth', '?')} waiting, "
+        f"{found.get('operation') or 'no update runs'}; {text}",
+        markup=False,
+    )
+
+
 @contextmanager
 def _store(profile: Profile) -> Generator[Store]:
     """The records of this profile's fleet; NoRedis when they cannot be reached."""

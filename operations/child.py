@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pulumi import automation as auto
 from pulumi.automation import EngineEvent
-from pulumi.automation.errors import CommandError
+from pulumi.automation.errors import CommandError, StackNotFoundError
 from ruamel.yaml import YAML
 
 from contracts.program import PROJECT
@@ -29,6 +29,7 @@ from operations.jobs import (
     ResourceEvent,
     ResultEvent,
 )
+from operations.questions import QuietStack, quiet_stack
 
 T = TypeVar("T")
 
@@ -64,17 +65,17 @@ def emit(event: Event) -> None:
 
 
 def _deploy(job: Job) -> dict[str, Any]:
-    stack = _stack(job, create=True)
+    stack = _stack(job)
     # For its salt: with a new one, a wrong passphrase would be taken for the stack's own.
-    _last_settings(job, stack)
+    _last_settings(job, stack, create=True)
     _write_settings(job, job.settings | job.changes)
     return _update(job, stack)
 
 
 def _apply(job: Job) -> dict[str, Any]:
-    stack = _stack(job, create=True)
+    stack = _stack(job)
     # Settings of the update that the caller has read, or the program refuses the base.
-    settings = _last_settings(job, stack) | job.changes | {"base": job.base}
+    settings = _last_settings(job, stack, create=True) | job.changes | {"base": job.base}
     _write_settings(job, settings)
     return _update(job, stack)
 
@@ -202,9 +203,8 @@ class _Collector:
             emit(seen)
 
 
-def _stack(job: Job, *, create: bool = False) -> auto.Stack:
-    choose = auto.create_or_select_stack if create else auto.select_stack
-    return _run(lambda: choose(job.stack, work_dir=job.work_dir))
+def _stack(job: Job) -> QuietStack:
+    return _run(lambda: quiet_stack(job.stack, job.work_dir))
 
 
 def _run(call: Callable[[], T], seen: _Collector | None = None) -> T:
@@ -214,13 +214,19 @@ def _run(call: Callable[[], T], seen: _Collector | None = None) -> T:
         raise failure(error, seen.errors if seen else ()) from None
 
 
-def _last_settings(job: Job, stack: auto.Stack) -> dict[str, Any]:
+def _last_settings(job: Job, stack: auto.Stack, *, create: bool = False) -> dict[str, Any]:
     """The settings of the stack's last update; the job's own before the first.
 
-    Leaves them, with the salt of the stack's secrets, in the settings file.
+    Leaves them, with the salt of the stack's secrets, in the settings file. With `create` the
+    stack is made when there is none.
     """
     try:
         stack.workspace.refresh_config(job.stack)
+    except StackNotFoundError as error:
+        if not create:
+            raise failure(error, ()) from None
+        _run(lambda: stack.workspace.create_stack(job.stack))
+        return dict(job.settings)
     except CommandError as error:
         # Any other failure must not pass for "no update yet": it would roll a person's deploy back.
         if "no previous deployment" not in str(error):

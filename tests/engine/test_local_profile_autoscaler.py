@@ -61,6 +61,10 @@ def test_a_burst_is_followed_and_paid_for(local: Local) -> None:
     assert {"grow", "shrink", "hold"} <= {row["rule"] for row in rows}
     assert "backlog asks for" in local.ok("autoscaler", "decisions", "--limit", "500").out
 
+    seen = local.ok("status")
+    assert "autoscaler auto: 0 waiting" in seen.out
+    assert local.status()["autoscaler"]["leader"]
+
     # A person's word: two slots, whatever the queue says; then hands off.
     local.ok("autoscaler", "fix", "2")
     settled(local, 2)
