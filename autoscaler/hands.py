@@ -10,10 +10,13 @@ from autoscaler.plan import Change
 from autoscaler.world import Clock, FleetPort
 from contracts.errors import AgentDockerError
 from contracts.slots import SlotSet
-from operations.errors import Failed
+from operations.errors import Busy, Conflict, Failed, LeaseLost
 from operations.known import Known
 from operations.stack import Applied
 from providers.vastai.errors import NoSuchOffer
+
+# With the waits between them about half a minute.
+_BUSY_TRIES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +67,15 @@ class Hands:
         self._retry = replace(self._retry, recover=True)
 
     def failed(self, error: AgentDockerError, name: str) -> None:
-        """Something of the stack failed: wait before the next try."""
-        self.trouble = f"{name}: {error.message}"
+        """Something of the stack failed: wait before the next try.
+
+        That somebody else is at work on it is no trouble unless it lasts.
+        """
+        passing = isinstance(error, Conflict | LeaseLost) or (
+            isinstance(error, Busy) and self._retry.failures < _BUSY_TRIES
+        )
+        if not passing:
+            self.trouble = f"{name}: {error.message}"
         now = self.clock.mono()
         self._retry = backoff.after(error, self._retry, now, spread=self.spread())
 

@@ -39,6 +39,7 @@ _OUTPUTS: Mapping[str, tuple[str, str]] = {
     outputs.OWNER: ("string", "The owner id in the labels of this stack's machines."),
     outputs.PROGRAM: ("string", "Version of the program; an older service refuses to go on."),
     outputs.FENCE: ("whole number", "Number of the lease under which a service last updated."),
+    outputs.FLEET: ("document", "The settings `fleet` that the update was made from."),
     outputs.UPDATES: ("whole number", "How many updates the stack has had, this one included."),
     outputs.HEALTH_PATH: ("string", "Path that answers on each endpoint when it is healthy."),
 }

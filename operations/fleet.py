@@ -302,7 +302,11 @@ class Fleet:
         intents.write(folder, stack, Intent(slots=wanted, victims=victims, base=before.slots))
         try:
             applied = self.stack.apply(
-                {"slots": wanted.model_dump(mode="json"), "fence": self.fence},
+                {
+                    "slots": wanted.model_dump(mode="json"),
+                    "fence": self.fence,
+                    **({} if before.fleet is None else {"fleet": dict(before.fleet)}),
+                },
                 expendable=expendable(before, wanted) if preview else None,
                 base=before.updates,
                 message=message,

@@ -63,7 +63,9 @@ def known_of(stack: Stack, *, verify: bool = False) -> Known:
     require_program(seen.state)
     name = stack.target.stack
     where = f"Pulumi.{name}.yaml"
-    fleet = parse(FleetSettings, _value(seen.settings, "fleet"), where=where, key="fleet")
+    # Pulumi's own record of settings holds those of an update that the program refused, too.
+    document = seen.state.fleet or _value(seen.settings, "fleet")
+    fleet = parse(FleetSettings, document, where=where, key="fleet")
     owner = _value(seen.settings, "owner")
     if not owner:
         raise SettingsError(f"{where} has no agent-docker:owner, so no machine is known as its")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from contracts.outputs import FENCE, SLOTS, UPDATES
+from contracts.outputs import FENCE, FLEET, SLOTS, UPDATES
 from contracts.program import INSTANCE_TYPE
 from contracts.slots import SlotSet
 
@@ -51,6 +51,12 @@ class StackState:
     def updates(self) -> int:
         """How many updates the stack has had."""
         return int(self.outputs.get(UPDATES) or 0)
+
+    @property
+    def fleet(self) -> Mapping[str, Any] | None:
+        """The fleet's settings in the last update; None where a program before 0.1 wrote it."""
+        document: Mapping[str, Any] | None = self.outputs.get(FLEET)
+        return document
 
     @property
     def slot_names(self) -> tuple[str, ...]:

@@ -41,6 +41,8 @@ def build() -> None:
     pulumi.export(outputs.HEALTH_PATH, fleet.health_path)
     pulumi.export(outputs.FENCE, fence)
     pulumi.export(outputs.UPDATES, number)
+    # As it was given: a service starts from the last update that was accepted.
+    pulumi.export(outputs.FLEET, config.require_object("fleet"))
 
 
 def _slots(fleet: FleetSettings, owner: str, last: LastUpdate) -> SlotSet:

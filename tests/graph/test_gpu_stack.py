@@ -273,3 +273,7 @@ def test_an_update_that_was_planned_from_another_state_is_refused(
     with pytest.raises(pulumi.RunError, match=f"it has had 4 updates, {base} when"):
         run(last=LAST, recorded={"updates": 4.0}, base=base)
     assert not graph.of(INSTANCE_TYPE)
+
+
+def test_the_settings_are_recorded_as_they_were_given(run: Run) -> None:
+    assert run(last=LAST)["fleet"] == FLEET

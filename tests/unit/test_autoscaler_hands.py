@@ -236,11 +236,25 @@ def test_a_failure_is_trouble_until_one_succeeds(hands: Hands) -> None:
 
 def test_a_recovery_that_was_asked_for_survives_a_failure(hands: Hands) -> None:
     hands.ask_recovery()
-    told(hands).fails = [Busy("x")]
+    told(hands).fails = [Failed("x")]
     hands.recover(1, end_at_most=3)
     hands.collect()
     assert hands.must_recover
     assert hands.trouble == "recover: x"
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [(Busy("x"), 5), (Conflict("x"), 99), (LeaseLost("x"), 99), (Failed("x"), 1)],
+)
+def test_somebody_else_at_work_is_trouble_only_when_it_lasts(
+    hands: Hands, error: AgentDockerError, tries: int
+) -> None:
+    for attempt in range(1, 9):
+        told(hands).fails = [error]
+        update(hands, Change(count=3))
+        hands.collect()
+        assert (hands.trouble is not None) is (attempt >= tries)
 
 
 def test_a_full_disk_is_no_bug(hands: Hands) -> None:

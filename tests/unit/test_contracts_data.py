@@ -138,6 +138,7 @@ class TestOutputs:
             "healthPath",
             "fence",
             "updates",
+            "fleet",
         )
 
     def test_an_instance_reads_what_a_newer_program_wrote(self) -> None:
