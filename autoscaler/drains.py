@@ -1,7 +1,8 @@
 """Giving slots up in good order: no new work, then wait for what is being served. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from autoscaler.health import Sight
 from autoscaler.remembered import Drain, Remembered
@@ -21,8 +22,12 @@ def chosen(
     sights: Sequence[Sight],
     now: float,
     reason: str,
+    unserved: Collection[str] = (),
 ) -> Remembered:
-    """Drain exactly `victims`; a drain of any other slot is cancelled, its demand has come back."""
+    """Drain exactly `victims`; a drain of any other slot is cancelled, its demand has come back.
+
+    Nothing was ever sent to the `unserved` slots, and from now on nothing will be.
+    """
     wanted = set(victims)
     drains = {
         slot: drain for slot, drain in _standing(remembered, sights).items() if slot in wanted
@@ -33,9 +38,31 @@ def chosen(
                 contract=sight.contract or 0,
                 since=now,
                 counted=sight.in_flight is not None,
+                served=sight.slot not in unserved,
                 reason=reason,
             )
     return remembered.model_copy(update={"drains": drains})
+
+
+def unserved(
+    before: Remembered,
+    sights: Iterable[Sight],
+    rows: Sequence[Mapping[str, Any]] | None,
+) -> frozenset[str]:
+    """The slots to which certainly nothing was sent: silent until now, and not in the router.
+
+    `before` is what was remembered before this tick, in which some may answer for the first time.
+    """
+    if rows is None:
+        return frozenset()
+    known = {str(row.get("endpoint")) for row in rows}
+    return frozenset(
+        sight.slot
+        for sight in sights
+        if sight.record is not None
+        and sight.record.endpoint not in known
+        and sight.contract not in before.ready
+    )
 
 
 def kept(remembered: Remembered, sights: Sequence[Sight]) -> Remembered:
@@ -82,10 +109,11 @@ def _end(
     *,
     router: bool | None,
 ) -> str | None:
+    never = not drain.served or drain.contract not in remembered.ready
     at_once = {
         "its machine is dead": sight.dead,
         # What was remembered may be lost: the router's word counts more.
-        "it has never served": drain.contract not in remembered.ready and not sight.in_flight,
+        "it has never served": never and not sight.in_flight,
         "there is no router that sends it work": router is None,
     }
     if reason := next((text for text, holds in at_once.items() if holds), None):

@@ -113,7 +113,7 @@ class Autoscaler:
             self.settings.drain_deadline_seconds,
             router=look.router_answers,
         )
-        remembered = self._decide(look, mode, found, remembered)
+        remembered = self._decide(look, mode, found, remembered, before)
         remembered = self._register(look, found, remembered, problems)
         ended = tuple(done for done in ended if done.slot in remembered.drains)
         self._act(look, mode, found, ended, remembered)
@@ -205,7 +205,9 @@ class Autoscaler:
 
     # Deciding.
 
-    def _decide(self, look: Look, mode: Mode, found: Health, remembered: Remembered) -> Remembered:
+    def _decide(
+        self, look: Look, mode: Mode, found: Health, remembered: Remembered, before: Remembered
+    ) -> Remembered:
         now = self.clock.mono()
         if now < self._decide_at:
             return remembered
@@ -234,7 +236,10 @@ class Autoscaler:
         # Only a growth is a count to reach: below it a person may have given slots up.
         self._count = decision.slots if acts and decision.slots > len(found.members) else 0
         victims = decision.victims if acts else ()
-        return drains.chosen(remembered, victims, look.sights, observed.at, decision.reason)
+        unserved = drains.unserved(before, look.sights, look.rows)
+        return drains.chosen(
+            remembered, victims, look.sights, observed.at, decision.reason, unserved
+        )
 
     # Correcting.
 

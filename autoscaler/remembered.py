@@ -18,11 +18,13 @@ class Drain(_Part):
 
     `contract` is the machine that drains: a slot may get another one. `counted` when the router
     has told of its requests in flight, so that a row that is gone means that they have ended.
+    Not `served` when nothing can ever have been sent there: what drains is not registered either.
     """
 
     contract: int
     since: float
     counted: bool = False
+    served: bool = True
     reason: str = ""
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.drains import Drained, chosen, finished, kept
+from autoscaler.drains import Drained, chosen, finished, kept, unserved
 from autoscaler.remembered import Drain, Remembered
 from tests.unit.autoscaler_fakes import NAMES, NOW, endpoint, sight
 
@@ -107,6 +107,26 @@ def test_what_serves_has_served_whatever_is_remembered() -> None:
     """What was remembered may be lost, and its machine be silent just now."""
     never = drained().model_copy(update={"ready": {}})
     assert end(never, 10, in_flight=2) is None
+
+
+def test_what_was_given_up_before_it_answered_is_not_waited_for() -> None:
+    """It answers while it drains, but what drains was never registered, and is not now."""
+    starting = sight(0, in_flight=None)
+    silent = unserved(Remembered(), [starting], [])
+    remembered = chosen(Remembered(), [SLOT], [starting], NOW, "fixed at 1", silent)
+    answers = remembered.model_copy(update={"ready": {1: NOW + 1}})
+    assert end(answers, 2) == "it has never served"
+    assert end(answers, 2, in_flight=1) is None
+
+
+def test_only_what_nobody_can_have_used_is_unserved() -> None:
+    row = {"endpoint": endpoint(SLOT, 1)}
+    assert unserved(Remembered(), [sight(0)], []) == {SLOT}
+    assert unserved(Remembered(), [sight(0)], [row]) == frozenset()
+    assert unserved(Remembered(ready={1: NOW - 1}), [sight(0)], []) == frozenset()
+    # Without the router's word it may be in there: what was remembered may be lost.
+    assert unserved(Remembered(), [sight(0)], None) == frozenset()
+    assert unserved(Remembered(), [sight(record=None, machine=None)], []) == frozenset()
 
 
 def test_only_slots_that_drain_end() -> None:
