@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed-$(shell cksum requirements.lock pyproject.toml 2>/de
 CODE := __main__.py autoscaler bench cli components contracts localcloud operations providers stacks tools
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down demo status test check lint types arch tests coverage faults bench-engine bench-up docs lock clean
+.PHONY: help venv up down demo status test check lint types arch tests coverage faults bench-engine bench-up bench-fleet bench-burst bench-idle soak docs lock clean
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,18 @@ bench-engine: $(STAMP) ## The engine's cost beside a minimal program's, and 1, 1
 
 bench-up: $(STAMP) ## How long `make up` takes with a warm cache
 	@$(BIN)/python -m bench.up
+
+bench-fleet: $(STAMP) ## Scaling policies on request traces, beside fixed fleets
+	@$(BIN)/python -m bench.fleet
+
+bench-burst: $(STAMP) ## From a decision to rented machines, 20 bursts; beside it the plan's algorithm
+	@$(BIN)/python -m bench.burst
+
+bench-idle: $(STAMP) ## What an autoscaler costs that has nothing to do
+	@$(BIN)/python -m bench.idle
+
+soak: $(STAMP) ## 1,000 updates in a row: what grows
+	@$(BIN)/python -m bench.soak
 
 docs: $(STAMP) ## Write the generated parts of the documentation
 	@$(BIN)/python -m cli.documentation
