@@ -83,8 +83,8 @@ docs: $(STAMP) ## Write the generated parts of the documentation
 	@$(BIN)/python -m cli.documentation
 
 lock: $(STAMP) ## Compile the lock files anew
-	@$(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header pyproject.toml --extra dev -o requirements.lock
-	@$(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements-runtime.lock
+	@$(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11.0 pyproject.toml --extra dev -o requirements.lock
+	@$(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11.0 pyproject.toml -o requirements-runtime.lock
 
 clean: ## Remove what was built; the engine's cache stays
 	rm -rf $(VENV) build .coverage*
