@@ -1,0 +1,100 @@
+"""The short form of `make soak`: 20 updates by one process, and what would be told of a leak."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+
+from bench.autoscalers import world
+from bench.soak import Sample, Soak, growth, leaks
+from operations import history
+
+KEPT = 5
+UPDATES = 20
+
+
+def test_twenty_updates_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "prune", partial(history.prune, kept=KEPT))
+    with world() as around:
+        around.fleet.stack.deploy(around.fleet.stack.target.settings)
+        soak = Soak.of(around)
+        try:
+            samples = list(soak.run(UPDATES))
+        finally:
+            soak.close()
+    assert leaks(samples, kept=KEPT) == []
+    last = samples[-1]
+    assert (last.processes, last.temporary, last.history) == (0, 0, KEPT)
+
+
+# What it would be told by.
+
+
+def samples(count: int, **growing: float) -> list[Sample]:
+    """Samples of which the named parts grow so much with each update."""
+    flat = Sample(
+        rss=70_000_000,
+        objects=80_000,
+        threads=2,
+        fds=10,
+        processes=0,
+        temporary=0,
+        history=KEPT,
+        state=13_000,
+        seconds=4.0,
+    )
+    # As the real ones: two slots take more room than one.
+    return [
+        replace(
+            flat,
+            state=flat.state + 5_000 * (number % 2 == 0) + round(growing.get("state", 0) * number),
+            **{
+                name: getattr(flat, name) + round(each * number)
+                for name, each in growing.items()
+                if name != "state"
+            },
+        )
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize("count", [UPDATES, 1000])
+def test_what_stays_as_it_is_is_no_leak(count: int) -> None:
+    assert leaks(samples(count), kept=KEPT) == []
+    # An allocator takes a page now and then.
+    assert leaks(samples(count, rss=200), kept=KEPT) == []
+
+
+@pytest.mark.parametrize(
+    ("growing", "told"),
+    [
+        ({"objects": 40}, "objects grows by 40.0 with each update"),
+        ({"rss": 400_000}, "rss grows by 400000.0 with each update"),
+        ({"state": 20}, "state grows by 20.0 with each update"),
+        ({"fds": 0.2}, "fds grew from 12 to 14"),
+        ({"threads": 1}, "threads grew from 11 to 21"),
+        ({"processes": 0.1}, "processes: 2 are left after an update, at most 0 may be"),
+        ({"temporary": 1}, "temporary: 19 are left after an update, at most 0 may be"),
+        ({"history": 1}, "history: 24 are left after an update, at most 5 may be"),
+    ],
+)
+def test_what_grows_is_told(growing: dict[str, Any], told: str) -> None:
+    assert leaks(samples(UPDATES, **growing), kept=KEPT) == [told]
+
+
+def test_a_thousand_updates_tell_of_a_smaller_leak() -> None:
+    """A document of state that is kept is 12 KB; an object a time is already too much."""
+    slow = {"rss": 12_000, "objects": 1}
+    assert leaks(samples(UPDATES, **slow), kept=KEPT) == []
+    assert [line.split()[0] for line in leaks(samples(1000, **slow), kept=KEPT)] == [
+        "rss",
+        "objects",
+    ]
+
+
+def test_growth_is_that_of_the_second_half_and_hears_no_single_value() -> None:
+    assert growth([9, 5, 3, 1, 1, 1, 1, 1]) == 0
+    assert growth([1, 1, 1, 1, 1, 9, 1, 1, 1, 1]) == 0
+    assert growth([0, 1, 2, 3, 4, 5, 6, 7]) == 1
+    assert growth([7]) == 0
