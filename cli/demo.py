@@ -222,8 +222,12 @@ class Demo:
 
 def show(summary: Mapping[str, Any], decisions: Iterable[Mapping[str, Any]]) -> None:
     """The summary for people."""
+    told: tuple[Any, ...] = ()
     for decision in decisions:
-        if decision["rule"] != "hold":
+        step = (decision["slots"], decision["wanted"])
+        if decision["rule"] != "hold" and step != told:
+            # It is decided anew until it is done; once is enough to be told.
+            told = step
             out.print(
                 f"{str(decision['at'])[11:19]}  {decision['slots']} → {decision['wanted']} slots: "
                 f"{decision['reason']}",
