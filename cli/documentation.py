@@ -39,6 +39,7 @@ _SIGNALS: Mapping[str, type[BaseModel]] = {
 }
 _TIERS: Mapping[str, str] = {
     "clients": "the vendor's own CLI and SDK against the emulator",
+    "docker": "images and containers on a real dockerd, with an engine inside",
     "engine": "the real engine, file backend and local cloud",
     "faults": "operations cut by kill -9 and lost replies, then recovered",
     "redis": "signals, lease and memory on a real redis-server",
