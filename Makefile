@@ -1,4 +1,7 @@
 # One definition of every step: people, hooks and CI call these targets.
+SHELL := /bin/bash
+# A step fails with whatever it is made of, the first part of a pipe too.
+.SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -119,7 +119,8 @@ class Soak:
         left = [path for path in operations.iterdir() if path.suffix != ".lock"]
         return Sample(
             rss=me.memory_info().rss,
-            objects=len(gc.get_objects()),
+            # The samples themselves are kept.
+            objects=len(gc.get_objects()) - len(self.samples),
             threads=me.num_threads(),
             fds=me.num_fds() if sys.platform != "win32" else 0,
             processes=sum(_works_in(process, folder / "run") for process in psutil.process_iter()),

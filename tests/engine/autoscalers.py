@@ -136,6 +136,8 @@ class World:
     router: RunningRouter
     scalers: list[Scaler] = field(default_factory=list)
     stranger: int = 0
+    # Closed once everything has ended.
+    closing: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @property
     def folder(self) -> Path:
@@ -371,3 +373,4 @@ def running_world(folder: Path, *, work_seconds: float = 0.0) -> Generator[World
                     os.kill(scaler.pid, signal.SIGKILL)
                 scaler.process.wait(STOP_SECONDS)
             processes.kill(processes.of(fleet.folder))
+            world.closing.close()

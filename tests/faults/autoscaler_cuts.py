@@ -12,6 +12,8 @@ SCENARIOS = (
     "takeover killed",
     "takeover paused",
     "takeover in flight",
+    "engine paused",
+    "recovery cut",
     "redis gone",
     "redis frozen",
     "redis empty",
@@ -24,7 +26,9 @@ SCENARIOS = (
     "listing misses one",
     "router gone",
     "router forgets",
+    "router hangs",
     "disk full",
+    "backend full",
 )
 
 

@@ -7,7 +7,9 @@ import contextlib
 import os
 import random
 import shutil
+import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
@@ -93,7 +95,7 @@ def play(world: World, scenario: Scenario, *, long: bool) -> Told:
 def cannot_play(scenario: Scenario) -> str:
     """Why it cannot be played on this machine; empty when it can."""
     mounts = os.geteuid() == 0 and shutil.which("mount") is not None
-    needed = scenario.name == "disk full"
+    needed = scenario.name in {"disk full", "backend full"}
     return "only root can have a disk of its own" if needed and not mounts else ""
 
 
@@ -158,6 +160,42 @@ def _takeover_in_flight(stage: Play) -> None:
         stage.wait(8.0, lambda: stage.rentals() == rented)
         world.fleet.admin("release", {})
         until(lambda: not processes.engines(world.folder) or stage.rentals() >= 3, DEADLINE)
+    stage.settle(3)
+
+
+def _engine_paused(stage: Play) -> None:
+    """Its service is dead, its engine only sleeps: the lock is not for anybody to break."""
+    world = stage.world
+    first = stage.begin()
+    world.fleet.admin("hold", {"on": "create", "point": "received"})
+    stage.ask(3)
+    until(world.fleet.is_held)
+    first.kill()
+    (engine,) = processes.engines(world.folder)
+    engine.suspend()
+    world.fleet.admin("release", {})
+    second = world.scaler()
+    stage.told.takeover_s = _until_leads(second)
+    until(lambda: "locked" in str(second.health()), DEADLINE, second.health)
+    engine.resume()
+    stage.settle(3)
+
+
+def _recovery_cut(stage: Play) -> None:
+    """The engine dies in mid-update, and in mid-recovery everything does."""
+    world = stage.world
+    first = stage.begin(2)
+    world.fleet.admin("hold", {"on": "create", "point": "received"})
+    stage.ask(3)
+    until(world.fleet.is_held)
+    processes.kill(processes.engines(world.folder))
+    world.fleet.admin("release", {"drop": True})
+    world.fleet.admin("hold", {"on": "create", "point": "accepted"})
+    until(world.fleet.is_held, DEADLINE, first.health)
+    first.kill()
+    processes.kill(processes.engines(world.folder))
+    world.fleet.admin("release", {"drop": stage.rng.random() < 0.5})
+    world.scaler()
     stage.settle(3)
 
 
@@ -329,6 +367,23 @@ def _router_forgets(stage: Play) -> None:
     until(lambda: _registered(world) == _endpoints(world))
 
 
+def _router_hangs(stage: Play) -> None:
+    """It takes calls and never answers: the fleet is looked after all the same."""
+    world = stage.world
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        world.fleet.deploy()
+        world.mode("fixed", 1)
+        scaler = world.scaler(router=url)
+        world.until_whole(1)
+        stage.told.needed = 1
+        for count in (3, 1):
+            stage.ask(count)
+            stage.settle(count)
+        assert "router" in scaler.health()[1]
+        assert scaler.stop() == 0
+
+
 def _registered(world: World) -> set[str]:
     return {row["endpoint"] for row in world.router.router.registry.rows() if not row["draining"]}
 
@@ -349,24 +404,37 @@ def _disk_full(stage: Play) -> None:
         scaler = world.scaler(state=folder)
         world.until_whole(1)
         stage.told.needed = 1
-        ballast = folder / "ballast"
-        _fill(ballast)
-        stage.ask(3)
-        until(lambda: scaler.health()[0] == 503, DEADLINE, scaler.status)
-        stage.wait(12.0 if stage.long else 6.0, lambda: scaler.lives)
-        # One that starts on a full disk waits for room too.
-        scaler.stop()
-        scaler = world.scaler(state=folder)
-        until(lambda: scaler.health()[0] == 503, DEADLINE, scaler.status)
-        ballast.unlink()
+        with full(folder):
+            stage.ask(3)
+            until(lambda: scaler.health()[0] == 503, DEADLINE, scaler.status)
+            stage.wait(12.0 if stage.long else 6.0, lambda: scaler.lives)
+            # One that starts on a full disk waits for room too.
+            scaler.stop()
+            scaler = world.scaler(state=folder)
+            until(lambda: scaler.health()[0] == 503, DEADLINE, scaler.status)
         stage.settle(3)
         scaler.stop()
+
+
+def _backend_full(stage: Play) -> None:
+    """No room for the state itself, from the middle of an update on."""
+    world = stage.world
+    folder = world.closing.enter_context(small_disk(world.folder / "backend"))
+    scaler = stage.begin()
+    world.fleet.admin("hold", {"on": "create", "point": "accepted"})
+    stage.ask(3)
+    until(world.fleet.is_held)
+    with full(folder):
+        world.fleet.admin("release", {})
+        # The engine tries again and again to write what it has rented.
+        stage.wait(20.0 if stage.long else 6.0, lambda: scaler.lives)
+    stage.settle(3)
 
 
 @contextlib.contextmanager
 def small_disk(folder: Path) -> Generator[Path]:
     """A file system of a few megabytes; only root can have one."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     mount = shutil.which("mount")
     assert mount is not None
     subprocess.run([mount, "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], check=True)
@@ -376,10 +444,27 @@ def small_disk(folder: Path) -> Generator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def _fill(path: Path) -> None:
-    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
-        while True:
-            file.write(b"\0" * 4096)
+@contextlib.contextmanager
+def full(folder: Path) -> Generator[None]:
+    """No room in `folder`, whatever anybody removes there meanwhile."""
+    ballast, enough = folder / "ballast", threading.Event()
+    filling = threading.Thread(target=_fill, args=(ballast, enough))
+    filling.start()
+    try:
+        until(lambda: shutil.disk_usage(folder).free == 0)
+        yield
+    finally:
+        enough.set()
+        filling.join()
+        ballast.unlink()
+
+
+def _fill(ballast: Path, enough: threading.Event) -> None:
+    with ballast.open("wb", buffering=0) as file:
+        while not enough.wait(0.0002):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(b"\0" * 4096)
 
 
 def _pause(seconds: float) -> None:
@@ -393,6 +478,8 @@ _PLAYS: dict[str, Callable[[Play], None]] = {
     "takeover killed": _takeover_killed,
     "takeover paused": _takeover_paused,
     "takeover in flight": _takeover_in_flight,
+    "engine paused": _engine_paused,
+    "recovery cut": _recovery_cut,
     "redis gone": _redis_gone,
     "redis frozen": _redis_frozen,
     "redis empty": _redis_empty,
@@ -405,5 +492,7 @@ _PLAYS: dict[str, Callable[[Play], None]] = {
     "listing misses one": _listing_misses_one,
     "router gone": _router_gone,
     "router forgets": _router_forgets,
+    "router hangs": _router_hangs,
     "disk full": _disk_full,
+    "backend full": _backend_full,
 }
