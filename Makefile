@@ -37,7 +37,7 @@ lint: $(STAMP)
 	@echo "== lint"
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/shellcheck $$(git ls-files '*.sh' 'tools/engine/plugins/*' .ci/run)
+	@$(BIN)/shellcheck $$(git ls-files '*.sh' 'tools/engine/plugins/*' 'localcloud/plugins/bin/*' .ci/run)
 	@$(BIN)/deptry . 2>&1 | tail -n 1
 
 types: $(STAMP)

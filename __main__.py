@@ -4,7 +4,7 @@ import importlib
 
 import pulumi
 
-LAYERS = ("gpu",)
+LAYERS = ("gpu", "nas")
 
 layer = pulumi.Config().get("layer") or pulumi.get_stack()
 if layer not in LAYERS:

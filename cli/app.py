@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli import autoscaler, doctor, gpu, gpu_changes, init, local, observe, services
+from cli import autoscaler, doctor, gpu, gpu_changes, init, local, nas, observe, services
 from cli.context import Json, Production, StackName, changing, chosen
 from cli.files import LocalFiles
 from cli.progress import progress
@@ -54,6 +54,23 @@ for name, act in (
 ):
     autoscaler_app.command(name=name)(act)
 app.add_typer(autoscaler_app, name="autoscaler")
+nas_app = typer.Typer(
+    no_args_is_help=True,
+    help="The NAS: its always-on services, and how the internet reaches them.",
+    epilog="Examples: agent-docker nas up · agent-docker nas status --json · "
+    "agent-docker nas rollback redis",
+)
+for name, do in (
+    ("up", nas.up),
+    ("status", nas.status),
+    ("logs", nas.logs),
+    ("restart", nas.restart),
+    ("rollback", nas.rollback),
+    ("retry", nas.retry),
+    ("down", nas.down),
+):
+    nas_app.command(name=name)(do)
+app.add_typer(nas_app, name="nas")
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 failed, or not all is well; 2 wrong settings or arguments; 3 another "

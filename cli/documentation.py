@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from autoscaler.settings import AutoscalerSettings
 from autoscaler.signals.settings import Bullmq, HttpJson, Prometheus, RedisList, RedisStream
+from cli.catalogue import hosts_table, services_table
 from cli.reference import (
     ROOT,
     codes_table,
@@ -27,7 +28,9 @@ from cli.reference import (
 )
 from contracts.errors import AgentDockerError
 from contracts.fleet import FleetSettings, Selection
-from contracts.outputs import InstanceOutput
+from contracts.nas import Access, Held, IngressSettings, NasSettings, Registry
+from contracts.outputs import GPU_OUTPUTS, NAS_OUTPUTS, InstanceOutput, ServiceOutput
+from contracts.services import Health, Host, PostgresSchema, Service, Volume
 from contracts.slots import Slot, SlotSet
 
 _SIGNALS: Mapping[str, type[BaseModel]] = {
@@ -45,6 +48,18 @@ _TIERS: Mapping[str, str] = {
     "redis": "signals, lease and memory on a real redis-server",
     "graph": "the program under Pulumi's mocks: names, parents, inputs",
     "unit": "nothing outside the process, or one small part of it",
+}
+_NAS: Mapping[str, type[BaseModel]] = {
+    "nas.": NasSettings,
+    "nas.registry.": Registry,
+    "services[].": Service,
+    "services[].health.": Health,
+    "services[].host.": Host,
+    "services[].volumes[].": Volume,
+    "services[].postgres.": PostgresSchema,
+    "ingress.": IngressSettings,
+    "ingress.access.": Access,
+    "held.<service>.": Held,
 }
 _FOLDERS: Mapping[str, str] = {
     "docs": "these pages",
@@ -65,7 +80,15 @@ def parts() -> dict[tuple[str, str], Callable[[], str]]:
             for kind, model in _SIGNALS.items()
         },
         ("docs/autoscaler.md", "settings"): lambda: settings_table(AutoscalerSettings, ""),
-        ("docs/outputs.md", "outputs"): outputs_table,
+        **{
+            ("docs/settings.md", prefix.strip(".[]")): partial(settings_table, model, prefix)
+            for prefix, model in _NAS.items()
+        },
+        ("docs/services.md", "services"): services_table,
+        ("docs/services.md", "ingress"): hosts_table,
+        ("docs/outputs.md", "outputs"): partial(outputs_table, GPU_OUTPUTS),
+        ("docs/outputs.md", "nas"): partial(outputs_table, NAS_OUTPUTS),
+        ("docs/outputs.md", "service"): lambda: record_table(ServiceOutput),
         ("docs/outputs.md", "instance"): lambda: record_table(InstanceOutput),
         ("docs/cli.md", "commands"): commands_text,
         ("docs/cli.md", "exit-codes"): codes_table,

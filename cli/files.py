@@ -32,7 +32,7 @@ class LocalFiles:
 
     def prepare(self) -> None:
         """Make the folders and the random secrets, once."""
-        for name in ("home", *_OF_ONE_CLOUD):
+        for name in ("home", "nas", "nas-backend", *_OF_ONE_CLOUD):
             (self.folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, value in (
             ("passphrase", secrets.token_urlsafe(24)),
@@ -65,6 +65,11 @@ class LocalFiles:
     def backend(self) -> Path:
         """The stack's state, locks and history."""
         return self.folder / "backend"
+
+    @property
+    def nas_backend(self) -> Path:
+        """State, locks and history of the nas stack, whose data outlives a local cloud."""
+        return self.folder / "nas-backend"
 
     @property
     def operations(self) -> Path:

@@ -22,6 +22,13 @@ _VERBS = {
     "read": ("reading", ""),
     "refresh": ("reading", ""),
 }
+_CONTAINER = "docker:index/container:Container"
+_CONTAINER_VERBS = {
+    "create": ("starting", "started"),
+    "delete": ("ending", "ended"),
+    "create-replacement": ("starting", "started anew"),
+    "update": ("changing", "changed"),
+}
 _PHASES = {
     "preview": "looking at what would change",
     "update": "updating the stack",
@@ -85,15 +92,20 @@ class Progress:
         elif isinstance(event, PhaseEvent):
             self.say(_PHASES.get(event.name, event.name))
         elif isinstance(event, MessageEvent) and event.severity == "warning":
+            if "from $PATH" in event.text:
+                return  # An offline plugin of ours, as it should be.
             # Errors are told once, by the operation's own failure.
             slot = event.urn.rsplit("::", 1)[-1]
             where = f"{slot}: " if "dynamic/vastai" in event.urn else ""
             self.tell(f"[yellow]{event.severity}[/yellow] {where}{_plain(event.text)}")
 
     def _resource(self, event: ResourceEvent) -> None:
-        if event.type != INSTANCE_TYPE or event.op not in _VERBS:
+        kinds = {INSTANCE_TYPE: _VERBS, _CONTAINER: _CONTAINER_VERBS}
+        verbs = kinds.get(event.type, {})
+        # A container that only carries files never starts.
+        if event.op not in verbs or event.name.endswith("-files"):
             return
-        doing, done = _VERBS[event.op]
+        doing, done = verbs[event.op]
         if event.phase == "begin":
             self.say(f"{doing} {event.name}")
         elif event.phase == "failed":

@@ -25,6 +25,8 @@ _MEANING: Mapping[str, str] = {
     "Slot.excludeHosts": "Host ids that this slot's next rental avoids.",
     "SlotSet.slots": "The slots in order of birth.",
     "SlotSet.issued": "How many names were ever given out.",
+    "ServiceOutput.name": "The service's name in the settings.",
+    "ServiceOutput.port": "Port that it listens on.",
     "InstanceOutput.slot": "The slot that the machine is in.",
     "InstanceOutput.gpu": "GPU name as Vast.ai spells it.",
     "InstanceOutput.gpuCount": "GPUs of the machine.",
@@ -41,6 +43,9 @@ _OUTPUTS: Mapping[str, tuple[str, str]] = {
     outputs.FENCE: ("whole number", "Number of the lease under which a service last updated."),
     outputs.FLEET: ("document", "The settings `fleet` that the update was made from."),
     outputs.UPDATES: ("whole number", "How many updates the stack has had, this one included."),
+    outputs.SERVICES: ("list of ServiceOutput", "One record a service, in the settings' order."),
+    outputs.HELD: ("map of Held", "Services that run another image than the declared one."),
+    outputs.TUNNEL: ("string", "Cloudflare's id of the tunnel, where there is an ingress."),
     outputs.HEALTH_PATH: ("string", "Path that answers on each endpoint when it is healthy."),
 }
 _CODES: Mapping[int, str] = {
@@ -136,9 +141,9 @@ def _bounds(field: dict[str, Any]) -> str:
     return ", ".join(found)
 
 
-def outputs_table() -> str:
-    """Every output of the gpu stack."""
-    rows = [[f"`{name}`", *_OUTPUTS[name]] for name in outputs.GPU_OUTPUTS]
+def outputs_table(names: Iterable[str]) -> str:
+    """The outputs of those names."""
+    rows = [[f"`{name}`", *_OUTPUTS[name]] for name in names]
     return table(["output", "type", "meaning"], rows)
 
 

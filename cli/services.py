@@ -45,7 +45,7 @@ def start_autoscaler(files: LocalFiles, profile: Profile, progress: Progress) ->
     """The autoscaler of the local gpu stack, in a hurry; ServiceFailed when it does not start."""
     with progress.phase("autoscaler", "the autoscaler"):
         env = autoscaler_env(files, profile)
-        _start(files, AUTOSCALER, ["autoscaler"], env)
+        start(files, AUTOSCALER, ["autoscaler"], env)
 
 
 def autoscaler_env(files: LocalFiles, profile: Profile) -> dict[str, str]:
@@ -97,12 +97,13 @@ def _ensure(files: LocalFiles, name: str, command: list[str], **env: str) -> dic
     if found is not None:
         return found
     marked = {leftovers.CLOUD_VARIABLE: str(files.folder), **env}
-    return _start(files, name, command, processes.plain_env(**marked))
+    return start(files, name, command, processes.plain_env(**marked))
 
 
-def _start(
+def start(
     files: LocalFiles, name: str, command: list[str], env: Mapping[str, str]
 ) -> dict[str, Any]:
+    """Start a service that goes on after this command; what it said of itself."""
     try:
         return processes.start(files, name, command, env)
     except NotStarted as error:

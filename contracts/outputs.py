@@ -12,8 +12,36 @@ HEALTH_PATH = "healthPath"
 FENCE = "fence"
 UPDATES = "updates"
 FLEET = "fleet"
+SERVICES = "services"
+HELD = "held"
+TUNNEL = "tunnel"
 
 GPU_OUTPUTS = (SLOTS, INSTANCES, COST_PER_HOUR, OWNER, PROGRAM, HEALTH_PATH, FENCE, UPDATES, FLEET)
+
+NAS_OUTPUTS = (SERVICES, HELD, TUNNEL, PROGRAM, UPDATES)
+
+
+class ServiceOutput(BaseModel):
+    """One service as the nas stack records it."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+        defer_build=True,
+        alias_generator=to_camel,
+        serialize_by_alias=True,
+    )
+
+    name: str
+    container: str = Field(description="Name of the container on the NAS.")
+    declared: str = Field(description="Image that the settings name.")
+    image: str = Field(description="Image that runs: another one while it is held back.")
+    previous: str | None = Field(default=None, description="Image that ran before this one.")
+    port: int | None = None
+    address: str | None = Field(default=None, description="Where its port is open on the NAS.")
+    host: str | None = Field(default=None, description="Its name on the internet.")
+    public: bool = Field(default=False, description="Whether nobody has to log in there.")
+    owner: str = Field(description="Who answers for it.")
 
 
 class InstanceOutput(BaseModel):

@@ -12,6 +12,7 @@ M = TypeVar("M", bound=BaseModel)
 # How pydantic names the branch of a union in a path; a person has no such key.
 _BRANCHES = frozenset(
     {
+        "[key]",
         "bullmq",
         "constrained-int",
         "http-json",

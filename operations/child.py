@@ -5,8 +5,9 @@ resources leak (docs/adr/0006), and a process can be stopped cleanly.
 """
 
 import signal
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ from ruamel.yaml import YAML
 
 from contracts.program import PROJECT
 from operations.engine_events import translate
-from operations.errors import OperationError, Refused
+from operations.errors import Failed, OperationError, Refused
 from operations.failures import failure
 from operations.guard import is_idle, surprises
 from operations.jobs import (
@@ -67,8 +68,12 @@ def emit(event: Event) -> None:
 def _deploy(job: Job) -> dict[str, Any]:
     stack = _stack(job)
     # For its salt: with a new one, a wrong passphrase would be taken for the stack's own.
-    _last_settings(job, stack, create=True)
-    _write_settings(job, job.settings | job.changes)
+    last = _last_settings(job, stack, create=True)
+    settings = job.settings | job.changes
+    if job.secrets:
+        settings = {"secrets": last.get("secrets") or last.get(_full("secrets")), **settings}
+    _write_settings(job, settings)
+    _write_secrets(job, settings.get("secrets") or {})
     return _update(job, stack)
 
 
@@ -108,7 +113,8 @@ def _update(job: Job, stack: auto.Stack) -> dict[str, Any]:
         ),
         steps,
     )
-    return {"changed": True, **_snapshot_data(stack)}
+    changes = sorted({step.name for step in steps.steps if not is_idle([step])})
+    return {"changed": True, "changes": changes, **_snapshot_data(stack)}
 
 
 def _destroy(job: Job) -> dict[str, Any]:
@@ -238,9 +244,31 @@ def _last_settings(job: Job, stack: auto.Stack, *, create: bool = False) -> dict
 def _write_settings(job: Job, settings: dict[str, Any]) -> None:
     document = _read_settings(job)
     kept = {key: value for key, value in settings.items() if value is not None}
+    document |= job.document
     document["config"] = {_full(key): value for key, value in kept.items()}
     with _settings_file(job).open("w") as file:
         _yaml.dump(document, file)
+
+
+def _write_secrets(job: Job, known: Mapping[str, Any]) -> None:
+    """Encrypt those of the job's secrets that the settings do not have yet."""
+    for name, value in job.secrets.items():
+        if name in known:
+            continue
+        # On standard input: command lines are everybody's to read.
+        done = subprocess.run(  # noqa: S603 - ours
+            [
+                *("pulumi", "config", "set", "--stack", job.stack, "--secret", "--path"),
+                *("--non-interactive", f"{_full('secrets')}.{name}"),
+            ],
+            input=value,
+            cwd=job.work_dir,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise Failed(f"the secret {name} could not be kept: {done.stderr.strip()}")
 
 
 def _read_settings(job: Job) -> dict[str, Any]:

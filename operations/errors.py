@@ -45,6 +45,12 @@ class NoSuchSlot(OperationError):
     exit_code = 2
 
 
+class NoSuchService(OperationError):
+    """The NAS has no service of that name."""
+
+    exit_code = 2
+
+
 class WrongPassphrase(OperationError):
     """The stack's secrets cannot be read with this passphrase; nothing was done."""
 

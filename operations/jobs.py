@@ -32,6 +32,10 @@ class Job(Document):
     work_dir: str
     settings: dict[str, Any] = Field(default_factory=dict)
     changes: dict[str, Any] = Field(default_factory=dict)
+    # Secret settings below `secrets`, in clear, that the stack gets where it has none of the name.
+    secrets: dict[str, str] = Field(default_factory=dict, repr=False)
+    # What else the settings file says, e.g. the salt of the secrets in `settings`.
+    document: dict[str, Any] = Field(default_factory=dict)
     # Slots whose machines may be deleted or replaced; None lets everything pass.
     expendable: tuple[str, ...] | None = None
     # How many updates the stack had had when the caller read it; it must still be so.

@@ -33,20 +33,40 @@ def shell_target(
     SettingsError when the backend or the account's key is missing: neither must be noticed first
     in the middle of an operation.
     """
+    require_backend(env)
+    document = settings()
+    Credentials.read(env)
+    secrets = tuple(env[name] for name in _SECRETS if env.get(name))
+    return backend_target(stack, env, settings=document, secrets=secrets)
+
+
+def backend_target(
+    stack: str,
+    env: Mapping[str, str],
+    *,
+    settings: Mapping[str, Any],
+    document: Mapping[str, Any] | None = None,
+    secrets: tuple[str, ...] = (),
+) -> Target:
+    """As `shell_target`, for a stack that rents nothing: no key of an account is asked for."""
+    require_backend(env)
+    return Target(
+        stack=stack,
+        env={name: value for name, value in env.items() if name not in _NOT_FOR_ENGINES},
+        state=_state_folder(stack, env),
+        settings=settings,
+        document=document or {},
+        secrets=secrets,
+    )
+
+
+def require_backend(env: Mapping[str, str]) -> None:
+    """SettingsError unless `env` names production's backend."""
     if not env.get("PULUMI_BACKEND_URL"):
         raise SettingsError(
             "PULUMI_BACKEND_URL is not set, so production's stacks cannot be found",
             hint="export PULUMI_BACKEND_URL=s3://… (or postgres://…), as for `pulumi` itself",
         )
-    document = settings()
-    Credentials.read(env)
-    return Target(
-        stack=stack,
-        env={name: value for name, value in env.items() if name not in _NOT_FOR_ENGINES},
-        state=_state_folder(stack, env),
-        settings=document,
-        secrets=tuple(env[name] for name in _SECRETS if env.get(name)),
-    )
 
 
 def _state_folder(stack: str, env: Mapping[str, str]) -> Path:

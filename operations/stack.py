@@ -29,6 +29,8 @@ class Applied:
 
     changed: bool
     state: StackState
+    # Names of the resources that were made, changed or removed.
+    changes: tuple[str, ...] = ()
 
 
 def _ignore(_event: Event) -> None:
@@ -47,7 +49,14 @@ class Stack:
 
     def deploy(self, settings: Mapping[str, Any], *, message: str | None = None) -> Applied:
         """Update the stack with exactly these settings, as a person's `pulumi up` would."""
-        return self._applied(self._run("deploy", settings=dict(settings), message=message))
+        result = self._run(
+            "deploy",
+            settings=dict(settings),
+            secrets=dict(self.target.secret_settings),
+            document=dict(self.target.document),
+            message=message,
+        )
+        return self._applied(result)
 
     def apply(
         self,
@@ -115,4 +124,8 @@ class Stack:
         return result
 
     def _applied(self, result: Mapping[str, Any]) -> Applied:
-        return Applied(changed=bool(result["changed"]), state=state.read(result["deployment"]))
+        return Applied(
+            changed=bool(result["changed"]),
+            state=state.read(result["deployment"]),
+            changes=tuple(result.get("changes") or ()),
+        )

@@ -38,6 +38,10 @@ class Target:
     state: Path
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    # Secret settings that the first update gives the stack, in clear.
+    secret_settings: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    # What the settings file says besides its settings, e.g. the salt of its secrets.
+    document: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     program: Path = _PROGRAM
     python: Path = Path(sys.prefix)
 

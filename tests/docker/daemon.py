@@ -28,12 +28,50 @@ NEEDED = {"dockerd": "docker.io", "debootstrap": "debootstrap"}
 RELEASE = "bookworm"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Docker:
-    """The command, pointed at one daemon."""
+    """The command, pointed at one daemon, which can be stopped and started again."""
 
     command: str
     host: str
+    folder: Path
+    daemon: subprocess.Popen[bytes] | None = None
+
+    @property
+    def lives(self) -> bool:
+        return self.daemon is not None and self.daemon.poll() is None
+
+    def start(self) -> None:
+        flags = {
+            "--data-root": self.folder / "data",
+            "--exec-root": self.folder / "exec",
+            "--pidfile": self.folder / "dockerd.pid",
+            "--host": self.host,
+            "--iptables": "false",
+            "--ip6tables": "false",
+            "--bridge": "none",
+        }
+        found = shutil.which("dockerd")
+        assert found is not None
+        with (self.folder / "log").open("a") as log:
+            self.daemon = daemon = subprocess.Popen(
+                [found, *(f"{name}={value}" for name, value in flags.items())],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                # Whatever ends the tests ends it too.
+                preexec_fn=tether(signal.SIGTERM),  # noqa: PLW1509 - calls only prctl
+            )
+        until(
+            lambda: daemon.poll() is not None or "Server" in self("version", ok=False),
+            START_SECONDS,
+        )
+        assert daemon.poll() is None, (self.folder / "log").read_text()[-4000:]
+
+    def stop(self) -> None:
+        assert self.daemon is not None
+        self.daemon.send_signal(signal.SIGTERM)
+        self.daemon.wait(STOP_SECONDS)
 
     def __call__(self, *arguments: str, ok: bool = True) -> str:
         """Run `docker ARGUMENTS`; what it printed."""
@@ -68,44 +106,18 @@ def running_docker() -> Iterator[Docker]:
     require()
     # A socket's path may have 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="adk-", dir="/tmp"))
-    host = f"unix://{folder}/docker.sock"
-    flags = {
-        "--data-root": folder / "data",
-        "--exec-root": folder / "exec",
-        "--pidfile": folder / "dockerd.pid",
-        "--host": host,
-        "--iptables": "false",
-        "--ip6tables": "false",
-        "--bridge": "none",
-    }
-    found = shutil.which("dockerd")
-    assert found is not None
     # The one of the same package: another version would build in another way.
     command = shutil.which("docker", path=os.defpath)
     assert command is not None, "docker.io has both"
-    docker = Docker(command, host)
-    with (folder / "log").open("w") as log:
-        daemon = subprocess.Popen(
-            [found, *(f"{name}={value}" for name, value in flags.items())],
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            # Whatever ends the tests ends it too.
-            preexec_fn=tether(signal.SIGTERM),  # noqa: PLW1509 - calls only prctl
-        )
+    docker = Docker(command, f"unix://{folder}/docker.sock", folder)
     try:
-        until(
-            lambda: daemon.poll() is not None or "Server" in docker("version", ok=False),
-            START_SECONDS,
-        )
-        assert daemon.poll() is None, (folder / "log").read_text()[-4000:]
+        docker.start()
         yield docker
     finally:
-        if daemon.poll() is None:
+        if docker.lives:
             for name in docker("ps", "--all", "--quiet").split():
                 docker("rm", "--force", "--volumes", name)
-            daemon.send_signal(signal.SIGTERM)
-            daemon.wait(STOP_SECONDS)
+            docker.stop()
         _unmount(folder)
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -33,6 +33,11 @@ class Resource:
     provider: str
     inputs: Json
     delete_before_replace: bool
+    retain_on_delete: bool = False
+    import_id: str = ""
+    ignore_changes: tuple[str, ...] = ()
+    replace_on_changes: tuple[str, ...] = ()
+    dependencies: tuple[str, ...] = ()
 
 
 class Cloud(mocks.Mocks):
@@ -61,7 +66,7 @@ class Cloud(mocks.Mocks):
 class Recorder(mocks.MockMonitor):
     """Notes registrations, which mocks do not show whole."""
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: mocks.Mocks) -> None:
         super().__init__(cloud)
         self.seen: list[Resource] = []
         self.outputs: dict[str, Json] = {}
@@ -76,6 +81,11 @@ class Recorder(mocks.MockMonitor):
                     provider=request.provider.split("::")[-2] if request.provider else "",
                     inputs=MessageToDict(request.object),
                     delete_before_replace=request.deleteBeforeReplace,
+                    retain_on_delete=request.retainOnDelete,
+                    import_id=request.importId,
+                    ignore_changes=tuple(request.ignoreChanges),
+                    replace_on_changes=tuple(request.replaceOnChanges),
+                    dependencies=tuple(urn.split("::")[-1] for urn in request.dependencies),
                 )
             )
         return super().RegisterResource(request)
@@ -92,8 +102,11 @@ class Graph:
     config: Json = field(default_factory=dict)
     last: Json = field(default_factory=dict)
     stack: str = "gpu"
+    cloud: Callable[[Json], mocks.Mocks] = Cloud
+    secret: tuple[str, ...] = ()
     seen: list[Resource] = field(default_factory=list)
     registered: dict[str, Json] = field(default_factory=dict)
+    exports: Json = field(default_factory=dict)
 
     def run(self, program: Callable[[], None]) -> Json:
         """The program's exports, resolved."""
@@ -103,7 +116,7 @@ class Graph:
         return sorted((r for r in self.seen if r.type == type_), key=lambda r: r.name)
 
     def _run(self, program: Callable[[], None]) -> Json:
-        recorder, loops = Recorder(Cloud(self.last)), []
+        recorder, loops = Recorder(self.cloud(self.last)), []
         exports: Json = {}
 
         def with_loop() -> None:
@@ -124,7 +137,8 @@ class Graph:
                 organization="organization",
             )
             text = {k: v if isinstance(v, str) else json.dumps(v) for k, v in self.config.items()}
-            pulumi.runtime.set_all_config({f"agent-docker:{k}": v for k, v in text.items()})
+            whole = {f"agent-docker:{k}": v for k, v in text.items()}
+            pulumi.runtime.set_all_config(whole, [f"agent-docker:{k}" for k in self.secret])
             await run_pulumi_func(program)
             for name, value in pulumi.runtime.get_root_resource().outputs.items():
                 exports[name] = await pulumi.Output.from_input(value).future()

@@ -17,7 +17,10 @@ PAGE = ROOT / "docs/architecture.md"
 CONFIG: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES: list[str] = CONFIG["tool"]["importlinter"]["root_packages"]
 CONTRACTS: list[dict[str, Any]] = CONFIG["tool"]["importlinter"]["contracts"]
-LAYER_SDKS = {"gpu": set[str]()}
+LAYER_SDKS = {
+    "gpu": set[str](),
+    "nas": {"pulumi_docker", "pulumi_command", "pulumi_cloudflare"},
+}
 PROVIDER_SDKS = {"pulumi_docker", "pulumi_kubernetes", "pulumi_cloudflare", "pulumi_command"}
 
 # One import that must not be, for each contract.

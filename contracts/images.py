@@ -1,0 +1,28 @@
+"""References of container images: `name:tag`, `name@sha256:…`, or both."""
+
+import re
+
+IMAGE = re.compile(
+    r"(?P<name>[^\s:@]+(:\d+/[^\s:@]+)?)(:(?P<tag>[\w.-]+))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+# A tag by which a registry hands out whatever is newest.
+_MOVING = frozenset({None, "latest", "main", "master", "edge", "nightly"})
+
+
+def is_versioned(reference: str) -> bool:
+    """Whether `reference` names one version: a digest, or a tag that is not the newest one."""
+    match = IMAGE.fullmatch(reference)
+    return bool(match and (match["digest"] or match["tag"] not in _MOVING))
+
+
+def pinned(reference: str, digest: str | None) -> str:
+    """`reference` with `digest`, unless it has one already."""
+    return reference if digest is None or "@" in reference else f"{reference}@{digest}"
+
+
+def tag_of(reference: str) -> str:
+    """The tag of `reference`, else its digest's first digits; what a person calls the version."""
+    match = IMAGE.fullmatch(reference)
+    if match is None:
+        return reference
+    return match["tag"] or (match["digest"] or "")[:19]

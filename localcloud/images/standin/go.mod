@@ -1,0 +1,3 @@
+module agent-docker/standin
+
+go 1.22

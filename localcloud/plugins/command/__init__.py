@@ -1,0 +1,1 @@
+"""The `command` plugin: commands of this machine, run as resources."""

@@ -1,0 +1,1 @@
+"""The `docker` plugin: containers, networks, volumes and images on a real daemon."""

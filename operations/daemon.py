@@ -1,0 +1,220 @@
+"""The Docker daemon of the NAS: what runs there now. Nothing here changes what a stack records."""
+
+import contextlib
+import socket
+from collections.abc import Collection, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, NotFound
+
+from contracts.errors import AgentDockerError
+
+_STACK_LABEL = "agent-docker.stack"
+_ROLE_LABEL = "agent-docker.role"
+_SERVICE_LABEL = "agent-docker.service"
+_CALL_SECONDS = 20.0
+_CONNECT_SECONDS = 2.0
+# As Docker writes it for "never".
+_NEVER = "0001-"
+
+
+class Unreachable(AgentDockerError):
+    """The daemon does not answer; whatever runs there goes on."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """One container as the daemon reports it.
+
+    `status` is Docker's word (running, exited, restarting, created, paused, dead), `health` the
+    outcome of its own last checks (healthy, unhealthy, starting), None without any.
+    """
+
+    name: str
+    id: str
+    image: str
+    image_id: str
+    status: str
+    health: str | None
+    exit_code: int
+    out_of_memory: bool
+    error: str
+    restarts: int
+    started: datetime | None
+    test: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is up at this moment."""
+        return self.status == "running"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """The answer of one check that was made now."""
+
+    healthy: bool
+    said: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Daemon:
+    """Calls on the daemon at `url` (unix:// or ssh://). Each raises Unreachable."""
+
+    url: str
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its published ports can be reached from here."""
+        return self.url.startswith("unix://")
+
+    def look(self, stack: str) -> dict[str, Seen]:
+        """Every service's container of `stack`, by the container's name."""
+        with self._client() as client:
+            wanted = [f"{_STACK_LABEL}={stack}", f"{_ROLE_LABEL}=service"]
+            # Its type stubs leave the rows open.
+            api: Any = client.api
+            found: list[Seen] = []
+            for row in api.containers(all=True, filters={"label": wanted}):
+                # It may have gone since it was listed.
+                with contextlib.suppress(NotFound):
+                    found.append(seen_in(api.inspect_container(row["Id"])))
+        return {seen.name: seen for seen in found}
+
+    def remove_others(self, stack: str, prefix: str, known: Collection[str]) -> list[str]:
+        """Remove those containers of `stack` that are not `known` by the name of their resource.
+
+        Another stack of the same name may be on the daemon: its containers have another prefix.
+        """
+        removed: list[str] = []
+        with self._client() as client:
+            api: Any = client.api
+            for row in api.containers(all=True, filters={"label": f"{_STACK_LABEL}={stack}"}):
+                name = _resource_of(row["Labels"])
+                if name in known or f"/{prefix}{name}" not in row["Names"]:
+                    continue
+                with contextlib.suppress(NotFound):
+                    # It may have begun to work: its data must be whole.
+                    api.stop(row["Id"])
+                    api.remove_container(row["Id"], force=True)
+                    removed.append(name)
+        return removed
+
+    def probe(self, seen: Seen) -> Probe:
+        """Run the container's own health test in it, now."""
+        if not seen.test:
+            return Probe(healthy=False, said="it has no health test")
+        shell = ("/bin/sh", "-c") if seen.test[0] == "CMD-SHELL" else ()
+        command = [*shell, *seen.test[1:]]
+        with self._client() as client:
+            try:
+                made = client.api.exec_create(seen.id, command)
+                said: bytes = client.api.exec_start(made["Id"])
+                code = client.api.exec_inspect(made["Id"])["ExitCode"]
+            except APIError as error:
+                return Probe(healthy=False, said=str(error.explanation or error))
+        text = said.decode(errors="replace").strip()
+        return Probe(healthy=code == 0, said=text or f"its health test ended with {code}")
+
+    def logs(self, name: str, *, tail: int) -> str:
+        """The last `tail` lines that the container wrote."""
+        with self._client() as client, self._known(name):
+            said: bytes = client.api.logs(name, tail=tail)
+        return said.decode(errors="replace").rstrip()
+
+    def follow(self, name: str, *, tail: int) -> Iterator[str]:
+        """What the container writes, as it comes, after its last `tail` lines."""
+        with self._client(timeout=None) as client, self._known(name):
+            for part in client.api.logs(name, tail=tail, stream=True, follow=True):
+                yield part.decode(errors="replace")
+
+    def restart(self, name: str, *, grace: int) -> None:
+        """Stop the container within `grace` seconds and start it again."""
+        with self._client(timeout=_CALL_SECONDS + grace) as client, self._known(name):
+            client.api.restart(name, timeout=grace)
+
+    @contextlib.contextmanager
+    def _known(self, name: str) -> Generator[None]:
+        try:
+            yield
+        except NotFound:
+            raise AgentDockerError(
+                f"{name} has no container on {self.url}",
+                hint="`agent-docker nas status` shows what there is, `nas up` makes the rest",
+            ) from None
+
+    @contextlib.contextmanager
+    def _client(self, timeout: float | None = _CALL_SECONDS) -> Generator[docker.DockerClient]:
+        try:
+            client = docker.DockerClient(
+                base_url=self.url,
+                version="auto",
+                timeout=cast("int", timeout),
+                use_ssh_client=self.url.startswith("ssh://"),
+            )
+            with contextlib.closing(client):
+                yield client
+        except NotFound:
+            raise
+        except (DockerException, requests.RequestException, OSError) as error:
+            raise Unreachable(
+                f"the Docker daemon {self.url} does not answer: {_first_line(error)}",
+                hint="see that the machine is on, and that this user may use its docker command",
+            ) from None
+
+
+def _resource_of(labels: Mapping[str, str]) -> str:
+    """The name of the resource that makes a container with these labels."""
+    files = "-files" if labels.get(_ROLE_LABEL) == "files" else ""
+    return f"{labels.get(_SERVICE_LABEL)}{files}"
+
+
+def answers(address: str, port: int) -> bool:
+    """Whether anything takes connections on `address`."""
+    try:
+        with socket.create_connection((address, port), timeout=_CONNECT_SECONDS):
+            return True
+    except OSError:
+        return False
+
+
+def seen_in(row: Mapping[str, Any]) -> Seen:
+    """What matters in Docker's own record of a container."""
+    state: Mapping[str, Any] = row["State"]
+    health: Mapping[str, Any] = state.get("Health") or {}
+    check: Mapping[str, Any] = row["Config"].get("Healthcheck") or {}
+    networks: Mapping[str, Any] = row["NetworkSettings"].get("Networks") or {}
+    return Seen(
+        name=str(row["Name"]).lstrip("/"),
+        id=row["Id"],
+        image=row["Config"]["Image"],
+        image_id=row["Image"],
+        status=state["Status"],
+        health=health.get("Status"),
+        exit_code=int(state.get("ExitCode") or 0),
+        out_of_memory=bool(state.get("OOMKilled")),
+        error=str(state.get("Error") or ""),
+        restarts=int(row.get("RestartCount") or 0),
+        started=_time(str(state.get("StartedAt") or "")),
+        test=tuple(check.get("Test") or ()),
+        networks=tuple(sorted(networks)),
+    )
+
+
+def _time(text: str) -> datetime | None:
+    """Docker's time, without the nanoseconds that Python does not read."""
+    if not text or text.startswith(_NEVER):
+        return None
+    whole = text.partition(".")[0].rstrip("Z")
+    return datetime.fromisoformat(f"{whole}+00:00")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
