@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from autoscaler.records import Reports
+from autoscaler.secret_files import with_secret_files
 from autoscaler.server import StatusServer
 from autoscaler.service import SILENCE, Service
 from contracts.errors import AgentDockerError
@@ -37,7 +38,7 @@ def run(env: Mapping[str, str]) -> int:
     configure_log()
     try:
         reports = Reports()
-        service = Service.of(env, reports)
+        service = Service.of(with_secret_files(env), reports)
         server = StatusServer(reports, service.settings.listen, silence=SILENCE)
     except AgentDockerError as error:
         sys.stderr.write(f"error: {error}\n")
