@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli import autoscaler, doctor, gpu, gpu_changes, init, local, nas, observe, services
+from cli import autoscaler, doctor, gpu, gpu_changes, init, local, nas, nas_edit, observe, services
 from cli.context import Json, Production, StackName, changing, chosen
 from cli.files import LocalFiles
 from cli.progress import progress
@@ -68,8 +68,21 @@ for name, do in (
     ("rollback", nas.rollback),
     ("retry", nas.retry),
     ("down", nas.down),
+    ("add", nas_edit.add),
+    ("update", nas_edit.update),
+    ("remove", nas_edit.remove),
 ):
     nas_app.command(name=name)(do)
+images_app = typer.Typer(no_args_is_help=True, help="Images of the services.")
+images_app.command(name="lock")(nas_edit.lock)
+nas_app.add_typer(images_app, name="images")
+
+
+@images_app.callback()
+def _images() -> None:
+    """Keep `lock` a command of its own, though it is the only one."""
+
+
 app.add_typer(nas_app, name="nas")
 
 EXIT_CODES = (
