@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from cli import autoscaler, doctor, gpu, gpu_changes, init, local, nas, nas_edit, observe, services
+from cli import (
+    autoscaler,
+    doctor,
+    gpu,
+    gpu_changes,
+    init,
+    local,
+    nas_app,
+    nas_local,
+    observe,
+    services,
+)
 from cli.context import Json, Production, StackName, changing, chosen
 from cli.files import LocalFiles
 from cli.progress import progress
@@ -54,36 +65,7 @@ for name, act in (
 ):
     autoscaler_app.command(name=name)(act)
 app.add_typer(autoscaler_app, name="autoscaler")
-nas_app = typer.Typer(
-    no_args_is_help=True,
-    help="The NAS: its always-on services, and how the internet reaches them.",
-    epilog="Examples: agent-docker nas up · agent-docker nas status --json · "
-    "agent-docker nas rollback redis",
-)
-for name, do in (
-    ("up", nas.up),
-    ("status", nas.status),
-    ("logs", nas.logs),
-    ("restart", nas.restart),
-    ("rollback", nas.rollback),
-    ("retry", nas.retry),
-    ("down", nas.down),
-    ("add", nas_edit.add),
-    ("update", nas_edit.update),
-    ("remove", nas_edit.remove),
-):
-    nas_app.command(name=name)(do)
-images_app = typer.Typer(no_args_is_help=True, help="Images of the services.")
-images_app.command(name="lock")(nas_edit.lock)
-nas_app.add_typer(images_app, name="images")
-
-
-@images_app.callback()
-def _images() -> None:
-    """Keep `lock` a command of its own, though it is the only one."""
-
-
-app.add_typer(nas_app, name="nas")
+app.add_typer(nas_app.app, name="nas")
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 failed, or not all is well; 2 wrong settings or arguments; 3 another "
@@ -128,9 +110,13 @@ def up(
             help="Run the autoscaler, with a queue and agent-router's stand-in.",
         ),
     ] = True,
+    with_nas: Annotated[
+        bool,
+        typer.Option("--nas/--no-nas", help="Run the NAS's services on this machine's Docker."),
+    ] = True,
     as_json: Json = False,
 ) -> None:
-    """Bring the local profile up: engine, local cloud, `pulumi up`, healthy machines, autoscaler.
+    """Bring the local profile up: engine, local cloud, `pulumi up`, machines, autoscaler, NAS.
 
     Harmless when it is up. Never reaches anything beyond this machine.
 
@@ -144,10 +130,16 @@ def up(
             vast_port=vast_port,
             autoscaler=with_autoscaler,
         )
+        files = LocalFiles.of(os.environ)
+        services_up = nas_local.up(files, os.environ, shown) if with_nas else None
     if as_json:
-        show_json({**view.model_dump(mode="json"), "phases": shown.phases})
+        nas_told = None if services_up is None else [one.name for one in services_up.services]
+        told = {**view.model_dump(mode="json"), "nas": nas_told, "phases": shown.phases}
+        show_json(told)
         return
     show_fleet(view)
+    if services_up is not None:
+        out.print(f"{len(services_up.services)} services of the NAS work")
     talk.print(
         "it runs on: `make status` looks again, "
         + ("`make demo` sends a burst of jobs, " if with_autoscaler else "")
@@ -190,7 +182,9 @@ def demo(
 def down(*, as_json: Json = False) -> None:
     """End everything of the local profile: its machines, its stack, its cloud."""
     with progress() as shown:
-        ran = local.down(LocalFiles.of(os.environ), os.environ, shown)
+        files = LocalFiles.of(os.environ)
+        ran = nas_local.down(files, os.environ, shown)
+        ran = local.down(files, os.environ, shown) or ran
     if as_json:
         show_json({"ran": ran})
     else:

@@ -100,6 +100,8 @@ class Local:
         places = {
             "AGENT_DOCKER_LOCAL_DIR": str(self.folder / "local"),
             "AGENT_DOCKER_SETTINGS_DIR": str(self.folder / "settings"),
+            # Never this machine's own daemon.
+            "AGENT_DOCKER_DOCKER_SOCKET": str(self.folder / "no-docker.sock"),
         }
         return env | places | self.extra
 

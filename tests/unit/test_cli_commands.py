@@ -372,9 +372,13 @@ def test_doctor_ends_with_1_when_something_is_missing(
 def test_up_and_down_show_what_they_did(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     view = FleetView(profile="local", stack="gpu", slots=(), cost_per_hour=0)
     monkeypatch.setattr(commands.local, "up", lambda *_args, **_options: view)
+    monkeypatch.setenv("AGENT_DOCKER_DOCKER_SOCKET", "/nonexistent/docker.sock")
     monkeypatch.setattr(commands.local, "down", lambda *_args: True)
-    assert "0 of 0 machines answer" in rig.run("up").stdout
+    result = rig.run("up")
+    assert "0 of 0 machines answer" in result.stdout
+    assert "the NAS's services are left out" in result.stderr
     assert rig.json("up")["phases"] == {}
+    assert rig.json("up")["nas"] is None
     assert "is down" in rig.run("down").stderr
     assert rig.json("down") == {"ran": True}
     monkeypatch.setattr(commands.local, "down", lambda *_args: False)

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli import nas as commands
-from cli import nas_edit, nas_profile
+from cli import nas_edit, nas_local, nas_profile
 from cli.app import app
 from cli.ending import mistakes
 from cli.files import LocalFiles
@@ -195,6 +195,22 @@ def test_down_asks_in_production_only(fake: FakeNas) -> None:
     assert fake.calls == []
     assert run("down", "--production", "--yes").exit_code == 0
     assert fake.calls == ["destroy"]
+
+
+# With the rest of the local profile.
+
+
+def test_without_a_daemon_it_is_left_out_and_said(tmp_path: Path) -> None:
+    told: list[str] = []
+    shown: Any = SimpleNamespace(tell=told.append)
+    env = {"AGENT_DOCKER_DOCKER_SOCKET": str(tmp_path / "none")}
+    assert nas_local.up(LocalFiles(folder=tmp_path), env, shown) is None
+    assert "the NAS's services are left out: this machine has no Docker daemon" in told[0]
+
+
+def test_what_was_never_up_need_not_go_down(tmp_path: Path) -> None:
+    shown: Any = None
+    assert nas_local.down(LocalFiles(folder=tmp_path), {}, shown) is False
 
 
 # What is shown.
