@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed-$(shell cksum requirements.lock pyproject.toml 2>/de
 CODE := __main__.py autoscaler bench cli components contracts localcloud operations providers stacks tools
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down demo status test check lint types arch tests coverage faults bench-engine bench-up bench-fleet bench-burst bench-idle soak docs lock clean
+.PHONY: help venv up down demo status test check lint types arch tests coverage faults bench-engine bench-up bench-fleet bench-burst bench-idle bench-nas soak docs lock clean
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ bench-burst: $(STAMP) ## From a decision to rented machines, 20 bursts; beside i
 
 bench-idle: $(STAMP) ## What an autoscaler costs that has nothing to do
 	@$(BIN)/python -m bench.idle
+
+bench-nas: $(STAMP) engine ## The nas stack's cost beside a minimal program's
+	@$(BIN)/python -m bench.nas
 
 soak: $(STAMP) ## 1,000 updates in a row: what grows
 	@$(BIN)/python -m bench.soak

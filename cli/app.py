@@ -8,6 +8,7 @@ import typer
 
 from cli import (
     autoscaler,
+    backup,
     doctor,
     gpu,
     gpu_changes,
@@ -66,6 +67,19 @@ for name, act in (
     autoscaler_app.command(name=name)(act)
 app.add_typer(autoscaler_app, name="autoscaler")
 app.add_typer(nas_app.app, name="nas")
+backup_app = typer.Typer(
+    no_args_is_help=True,
+    help="Backups of the NAS's services: take, list, restore, prove.",
+    epilog="Examples: agent-docker backup run · agent-docker backup verify postgres",
+)
+for name, keep in (
+    ("run", backup.run),
+    ("list", backup.list_),
+    ("restore", backup.restore),
+    ("verify", backup.verify),
+):
+    backup_app.command(name=name)(keep)
+app.add_typer(backup_app, name="backup")
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 failed, or not all is well; 2 wrong settings or arguments; 3 another "

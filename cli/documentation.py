@@ -26,6 +26,7 @@ from cli.reference import (
     record_table,
     settings_table,
 )
+from contracts.backups import BackupSettings
 from contracts.errors import AgentDockerError
 from contracts.fleet import FleetSettings, Selection
 from contracts.nas import Access, Held, IngressSettings, NasSettings, Registry
@@ -84,6 +85,7 @@ def parts() -> dict[tuple[str, str], Callable[[], str]]:
             ("docs/settings.md", prefix.strip(".[]")): partial(settings_table, model, prefix)
             for prefix, model in _NAS.items()
         },
+        ("docs/backups.md", "settings"): lambda: settings_table(BackupSettings, "backups."),
         ("docs/services.md", "services"): services_table,
         ("docs/services.md", "ingress"): hosts_table,
         ("docs/outputs.md", "outputs"): partial(outputs_table, GPU_OUTPUTS),

@@ -12,7 +12,8 @@ from cli.files import LocalFiles
 from cli.lock import exclusive
 from cli.nas_images import ensure_images
 from cli.nas_profile import NAS, NasProfile, local_nas, production_nas
-from cli.nas_views import now, show_nas, view_of
+from cli.nas_saved import last_backups, unsaved
+from cli.nas_views import now, show_nas, view_of, with_backups
 from cli.progress import Progress, progress
 from cli.views import out, show_json
 from contracts.outputs import ServiceOutput
@@ -26,14 +27,15 @@ Tail = Annotated[int, typer.Option(min=1, help="Lines shown.")]
 def up(*, production: Production = False, as_json: Json = False) -> None:
     """Bring all services up and wait until each works; one that does not is put back.
 
-    Harmless when they are up: nothing is started anew.
+    Harmless when they are up: nothing is started anew. In production a service whose last good
+    backup is too old is not replaced.
     """
     with _changing("nas up", production=production) as (profile, shown):
         documents = profile.documents
         if profile.kind == "local":
             ensure_images(documents, shown)
         with shown.phase("stack", "services are deployed and work"):
-            deployed = profile.nas(shown).up(profile.settings)
+            deployed = profile.nas(shown).up(profile.settings, guarded=unsaved(profile, now()))
     _show_deployed(deployed, as_json=as_json)
 
 
@@ -51,6 +53,7 @@ def status(*, production: Production = False, as_json: Json = False) -> None:
         seen = daemon.look(NAS)
         verdicts = Gate(daemon=daemon, stack=NAS).once(services)
     view = view_of(profile.kind, NAS, services, seen, verdicts, held_in(state), now())
+    view = with_backups(view, last_backups(profile))
     if as_json:
         show_json(view)
     else:
@@ -127,7 +130,7 @@ def down(
         _changing("nas down", production=production) as (profile, shown),
         shown.phase("destroy", "services end, their data stays"),
     ):
-        profile.nas(shown).stack.destroy()
+        profile.nas(shown).destroy()
 
 
 @contextmanager

@@ -33,7 +33,10 @@ def down(files: LocalFiles, env: Mapping[str, str], progress: Progress) -> bool:
     try:
         with exclusive(files, "down"), progress.phase("nas", "the NAS's services end"):
             nas = local_nas(files, env, progress).nas(progress)
-            return bool(nas.stack.snapshot().state.resources and nas.stack.destroy())
+            if not nas.stack.snapshot().state.resources:
+                return False
+            nas.destroy()
+            return True
     except AgentDockerError as error:
         # The rest of the profile goes down all the same.
         complain(f"the NAS's services stay: {error.message}", error.hint, kind="warning")

@@ -55,7 +55,7 @@ class NasProfile:
     @property
     def documents(self) -> NasDocuments:
         """The same, checked."""
-        keys = ("nas", "services", "ingress", "images")
+        keys = ("nas", "services", "ingress", "images", "backups")
         given = {key: self.settings[key] for key in keys if self.settings.get(key) is not None}
         return parse(NasDocuments, given, where=f"Pulumi.{NAS}.yaml", key=PROJECT)
 
@@ -175,7 +175,7 @@ def _local_settings(
         raise SettingsError(f"Pulumi.{NAS}.yaml: {PROJECT}:services is required")
     ingress: Mapping[str, Any] = settings.get("ingress") or {}
     return {
-        **{key: value for key, value in settings.items() if key != "secrets"},
+        **{key: value for key, value in settings.items() if key not in {"secrets", "backups"}},
         "nas": {"docker": url, "prefix": PREFIX, "publish": _ADDRESS},
         "services": [service for service in given if service.get("name") != "autoscaler"],
         "ingress": {

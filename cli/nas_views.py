@@ -71,6 +71,12 @@ def view_of(
     return NasView(profile=profile, stack=stack, services=tuple(rows))
 
 
+def with_backups(view: NasView, taken: Mapping[str, datetime]) -> NasView:
+    """The same, with the time of each service's last good backup."""
+    rows = [one.model_copy(update={"last_backup": taken.get(one.service)}) for one in view.services]
+    return view.model_copy(update={"services": tuple(rows)})
+
+
 def _row(
     one: ServiceOutput, seen: Seen | None, verdict: Verdict, held: Held | None, now: datetime
 ) -> ServiceView:
@@ -106,7 +112,7 @@ def show_nas(view: NasView) -> None:
                 "works": "yes" if one.healthy else "[red]no[/red]",
                 "up": _duration(one.uptime_seconds),
                 "host": None if one.host is None else f"{one.host}{'' if one.public else ' 🔒'}",
-                "last backup": one.last_backup,
+                "last backup": one.last_backup and f"{one.last_backup:%Y-%m-%d %H:%M}",
             }
             for one in view.services
         ],

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from cli.signals import stop
 from cli.views import talk
-from contracts.program import INSTANCE_TYPE
+from contracts.program import CONTAINER_TYPE, INSTANCE_TYPE
 from operations.jobs import Event, MessageEvent, PhaseEvent, ResourceEvent
 
 # Steps of the engine: while they last, and when they are done.
@@ -22,7 +22,6 @@ _VERBS = {
     "read": ("reading", ""),
     "refresh": ("reading", ""),
 }
-_CONTAINER = "docker:index/container:Container"
 _CONTAINER_VERBS = {
     "create": ("starting", "started"),
     "delete": ("ending", "ended"),
@@ -100,7 +99,7 @@ class Progress:
             self.tell(f"[yellow]{event.severity}[/yellow] {where}{_plain(event.text)}")
 
     def _resource(self, event: ResourceEvent) -> None:
-        kinds = {INSTANCE_TYPE: _VERBS, _CONTAINER: _CONTAINER_VERBS}
+        kinds = {INSTANCE_TYPE: _VERBS, CONTAINER_TYPE: _CONTAINER_VERBS}
         verbs = kinds.get(event.type, {})
         # A container that only carries files never starts.
         if event.op not in verbs or event.name.endswith("-files"):

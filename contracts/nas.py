@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, RootModel, field_validator, model_validator
 
+from contracts.backups import BackupSettings
 from contracts.errors import SettingsError
 from contracts.images import pinned
 from contracts.outputs import ServiceOutput
@@ -149,6 +150,7 @@ class NasDocuments(Strict):
     services: Services
     ingress: IngressSettings | None = None
     images: Digests = Digests({})
+    backups: BackupSettings | None = None
     held: HeldServices = HeldServices({})
 
     @model_validator(mode="after")

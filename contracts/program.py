@@ -4,6 +4,7 @@ PROJECT = "agent-docker"
 # Recorded as a stack output: a service older than the program that wrote a stack holds.
 PROGRAM_VERSION = "0.1.0"
 OFFLINE_VARIABLE = "AGENT_DOCKER_OFFLINE"
+CONTAINER_TYPE = "docker:index/container:Container"
 INSTANCE_TYPE = "pulumi-python:dynamic/vastai:Instance"
 
 

@@ -20,7 +20,7 @@ from contracts.program import PROJECT
 from operations.engine_events import translate
 from operations.errors import Failed, OperationError, Refused
 from operations.failures import failure
-from operations.guard import is_idle, surprises
+from operations.guard import is_idle, surprises, unguarded
 from operations.jobs import (
     ErrorEvent,
     Event,
@@ -86,13 +86,10 @@ def _apply(job: Job) -> dict[str, Any]:
 
 
 def _update(job: Job, stack: auto.Stack) -> dict[str, Any]:
+    if job.guarded and (why := unguarded(_planned(job, stack).steps, job.guarded)):
+        raise Refused("; ".join(why) + "; nothing was changed")
     if job.expendable is not None:
-        emit(PhaseEvent(name="preview"))
-        planned = _Collector(quiet=True)
-        _run(
-            lambda: stack.preview(on_event=planned, parallel=job.parallel, suppress_outputs=True),
-            planned,
-        )
+        planned = _planned(job, stack)
         if found := surprises(planned.steps, job.expendable):
             raise Refused(
                 f"the update would also {', '.join(found)}; nothing was changed",
@@ -115,6 +112,17 @@ def _update(job: Job, stack: auto.Stack) -> dict[str, Any]:
     )
     changes = sorted({step.name for step in steps.steps if not is_idle([step])})
     return {"changed": True, "changes": changes, **_snapshot_data(stack)}
+
+
+def _planned(job: Job, stack: auto.Stack) -> "_Collector":
+    """What an update would do."""
+    emit(PhaseEvent(name="preview"))
+    planned = _Collector(quiet=True)
+    _run(
+        lambda: stack.preview(on_event=planned, parallel=job.parallel, suppress_outputs=True),
+        planned,
+    )
+    return planned
 
 
 def _destroy(job: Job) -> dict[str, Any]:

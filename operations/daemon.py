@@ -88,8 +88,8 @@ class Daemon:
                     found.append(seen_in(api.inspect_container(row["Id"])))
         return {seen.name: seen for seen in found}
 
-    def remove_others(self, stack: str, prefix: str, known: Collection[str]) -> list[str]:
-        """Remove those containers of `stack` that are not `known` by the name of their resource.
+    def remove_others(self, stack: str, prefix: str, recorded: Collection[str]) -> list[str]:
+        """Remove those containers of `stack` whose ids are not `recorded`; their names.
 
         Another stack of the same name may be on the daemon: its containers have another prefix.
         """
@@ -98,7 +98,7 @@ class Daemon:
             api: Any = client.api
             for row in api.containers(all=True, filters={"label": f"{_STACK_LABEL}={stack}"}):
                 name = _resource_of(row["Labels"])
-                if name in known or f"/{prefix}{name}" not in row["Names"]:
+                if row["Id"] in recorded or f"/{prefix}{name}" not in row["Names"]:
                     continue
                 with contextlib.suppress(NotFound):
                     # It may have begun to work: its data must be whole.

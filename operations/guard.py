@@ -1,8 +1,8 @@
 """Whether a planned update touches only what its caller named. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from contracts.program import INSTANCE_TYPE
+from contracts.program import CONTAINER_TYPE, INSTANCE_TYPE
 from contracts.slots import SlotSet
 from operations.jobs import ResourceEvent
 from operations.state import StackState
@@ -33,6 +33,12 @@ def is_idle(steps: Iterable[ResourceEvent]) -> bool:
     setting; that alone changes no machine.
     """
     return all(step.op in _IDLE or step.type.startswith("pulumi:providers:") for step in steps)
+
+
+def unguarded(steps: Iterable[ResourceEvent], guarded: Mapping[str, str]) -> list[str]:
+    """Why not, for each planned end of a container that is `guarded` by name."""
+    ending = {step.name for step in steps if step.type == CONTAINER_TYPE and step.op in _ENDING}
+    return [why for name, why in guarded.items() if name in ending]
 
 
 def surprises(steps: Iterable[ResourceEvent], expendable: Iterable[str]) -> list[str]:

@@ -38,6 +38,8 @@ class Job(Document):
     document: dict[str, Any] = Field(default_factory=dict)
     # Slots whose machines may be deleted or replaced; None lets everything pass.
     expendable: tuple[str, ...] | None = None
+    # Containers that must not be replaced or removed now, and why, by the resource's name.
+    guarded: dict[str, str] = Field(default_factory=dict)
     # How many updates the stack had had when the caller read it; it must still be so.
     base: int | None = None
     message: str | None = None

@@ -25,7 +25,7 @@ from operations.state import StackState
 T = TypeVar("T")
 
 _SERVICES = TypeAdapter(list[ServiceOutput])
-_DOCUMENTS = ("nas", "services", "ingress", "images", outputs.HELD)
+_DOCUMENTS = ("nas", "services", "ingress", "images", "backups", outputs.HELD)
 
 
 class GateFailed(OperationError):
@@ -64,18 +64,27 @@ class Nas:
 
     # Changing.
 
-    def up(self, settings: Mapping[str, Any], *, message: str | None = None) -> Deployed:
+    def up(
+        self,
+        settings: Mapping[str, Any],
+        *,
+        guarded: Mapping[str, str] | None = None,
+        message: str | None = None,
+    ) -> Deployed:
         """Deploy `settings` as `pulumi up` would, and wait until every service works.
 
         One that does not is put back to the image that it had before, if it had another one; the
         others stay as they are. GateFailed then, and whenever a service does not work. What an
-        update that was cut off left behind is put in order first.
+        update that was cut off left behind is put in order first. Refused, with the reason, when a
+        service that is `guarded` by name would end.
         """
         documents = documents_of(settings, None, where=f"Pulumi.{self.stack.target.stack}.yaml")
         with lease(self.stack.target.state, self.stack.target.stack):
             # Or the ingress would be changed already when it turns out to be away.
             self.daemon(documents.nas.docker).look(self.stack.target.stack)
-            applied = self._engine(lambda stack: stack.deploy(settings, message=message), documents)
+            applied = self._engine(
+                lambda stack: stack.deploy(settings, message=message, guarded=guarded), documents
+            )
             return self._gated(applied, documents)
 
     def destroy(self) -> None:
@@ -190,7 +199,9 @@ def documents_of(
     settings: Mapping[str, Any], state: StackState | None, *, where: str
 ) -> NasDocuments:
     """The documents in `settings`, and who is held back by `state` where they do not say."""
-    given = {key: settings[key] for key in _DOCUMENTS if settings.get(key) is not None}
+    # A stack's own record of its settings has their full names.
+    known = {key.removeprefix(f"{PROJECT}:"): value for key, value in settings.items()}
+    given = {key: known[key] for key in _DOCUMENTS if known.get(key) is not None}
     if state is not None:
         given.setdefault(outputs.HELD, state.outputs.get(outputs.HELD) or {})
     return parse(NasDocuments, given, where=where, key=PROJECT)

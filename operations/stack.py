@@ -47,14 +47,24 @@ class Stack:
     # Asks the running operation to end, from another thread.
     switch: Switch = field(default_factory=Switch)
 
-    def deploy(self, settings: Mapping[str, Any], *, message: str | None = None) -> Applied:
-        """Update the stack with exactly these settings, as a person's `pulumi up` would."""
+    def deploy(
+        self,
+        settings: Mapping[str, Any],
+        *,
+        message: str | None = None,
+        guarded: Mapping[str, str] | None = None,
+    ) -> Applied:
+        """Update the stack with exactly these settings, as a person's `pulumi up` would.
+
+        Refused, with the reason, when a container that is `guarded` by name would end.
+        """
         result = self._run(
             "deploy",
             settings=dict(settings),
             secrets=dict(self.target.secret_settings),
             document=dict(self.target.document),
             message=message,
+            guarded=dict(guarded or {}),
         )
         return self._applied(result)
 

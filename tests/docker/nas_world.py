@@ -1,8 +1,10 @@
 """The shipped nas stack on a daemon of the tests', with an emulated Cloudflare before it."""
 
 import contextlib
+import json
+import subprocess
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from operations.jobs import Event, MessageEvent
 from operations.nas import Nas, documents_of
 from operations.process import Limits
 from operations.stack import Stack
-from operations.target import Target
+from operations.target import Target, workspace
 from tests.docker.daemon import Docker
 from tests.unit.nas_documents import by_name, shipped
 from tools import engine
@@ -102,6 +104,15 @@ class NasWorld:
         """`agent-docker nas up`: what it changed."""
         return self.nas.up(self.settings).changes
 
+    def output(self, name: str) -> Any:  # noqa: ANN401 - whatever the program exports
+        """One of the stack's outputs, in clear."""
+        with workspace(self.target) as (work, env):
+            command = ("pulumi", "stack", "output", name, "--json", "--show-secrets", "--stack")
+            done = subprocess.run(
+                [*command, "nas"], cwd=work, env=env, capture_output=True, check=True
+            )
+        return json.loads(done.stdout)
+
     def service(self, name: str) -> dict[str, Any]:
         """The service's record in the settings, to be changed in place."""
         return next(row for row in self.settings["services"] if row["name"] == name)
@@ -161,7 +172,7 @@ def nas_world(
     services: Collection[str] = (),
     prefix: str = PREFIX,
     address: str = ADDRESS,
-) -> Iterator[NasWorld]:
+) -> Generator[NasWorld]:
     """The stack's surroundings; all of its containers and volumes are gone afterwards.
 
     With `services` it has these alone: of the twelve, an `up` takes half a minute.
@@ -180,8 +191,10 @@ def nas_world(
         del settings["ingress"]["tunnelId"]
         client = DockerClient(docker.host)
         with contextlib.closing(client):
-            wanted = {s["image"]: KINDS.get(s["name"], "service") for s in settings["services"]}
-            ensure(client, wanted, lambda _text: None)
+            kinds: dict[str, Kind] = {
+                row["image"]: KINDS.get(row["name"], "service") for row in settings["services"]
+            }
+            ensure(client, kinds, lambda _text: None)
         names = documents_of(settings, None, where="tests").secrets
         world = NasWorld(
             docker=docker,

@@ -31,7 +31,7 @@ def world(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with nas_world(docker, folder) as made:
         yield made
     if NUMBERS:
-        figures.write("nas", NUMBERS)
+        figures.merge("nas", NUMBERS)
 
 
 def well(world: NasWorld) -> int:

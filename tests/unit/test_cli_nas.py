@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from cli.ending import mistakes
 from cli.files import LocalFiles
 from cli.nas_profile import PREFIX, NasProfile, NoDaemon, deadline, local_daemon, production_nas
 from cli.nas_views import view_of
+from contracts.backups import Manifest, backup_id
 from contracts.errors import AgentDockerError, SettingsError
 from contracts.nas import Held
 from contracts.outputs import ServiceOutput
@@ -51,7 +53,10 @@ class FakeNas:
             "held": {name: one.model_dump() for name, one in self.held.items()},
         }
         found = Snapshot(state=StackState(outputs=outputs), settings={})
-        return SimpleNamespace(snapshot=lambda: found, destroy=lambda: self.calls.append("destroy"))
+        return SimpleNamespace(snapshot=lambda: found)
+
+    def destroy(self) -> None:
+        self.calls.append("destroy")
 
     def daemon(self, url: str) -> "FakeNas":
         self.calls.append(url)
@@ -88,8 +93,8 @@ class FakeNas:
         self.calls.append(call)
         return Deployed(changes=("redis",), services=tuple(self.services_), held=self.held)
 
-    def up(self, settings: dict[str, Any]) -> Deployed:
-        return self._deployed("up", sorted(settings))
+    def up(self, settings: dict[str, Any], *, guarded: dict[str, str]) -> Deployed:
+        return self._deployed("up", sorted(settings), guarded)
 
     def hold(self, name: str, *, image: str | None, reason: str) -> Deployed:
         return self._deployed("hold", name, image, reason)
@@ -102,7 +107,7 @@ class FakeNas:
 def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeNas:
     made = FakeNas([REDIS])
     settings = {**shipped(), "nas": {"docker": "unix:///d.sock"}}
-    settings["ingress"].pop("origin", None)
+    settings["backups"] = {"directory": str(tmp_path / "backups")}
     target = Target(stack="nas", env={}, state=tmp_path, settings=settings)
 
     class Profile(NasProfile):
@@ -130,9 +135,42 @@ def test_up_makes_images_locally_and_deploys(fake: FakeNas) -> None:
     assert fake.calls[1][0] == "up"
 
 
-def test_production_makes_no_images(fake: FakeNas) -> None:
+def test_production_makes_no_images_and_guards_what_has_no_backup(fake: FakeNas) -> None:
     assert run("up", "--production").exit_code == 0
     assert "images" not in fake.calls
+    (_, _, guarded) = fake.calls[-1]
+    assert set(guarded) == {"minio", "postgres", "redis", "agent-brain"}
+    assert guarded["redis"] == (
+        "redis has no good backup; run `agent-docker backup run redis --production` first"
+    )
+
+
+def test_a_good_backup_lifts_the_guard_and_is_shown(fake: FakeNas, tmp_path: Path) -> None:
+    taken = datetime.now(UTC)
+    manifest = Manifest.model_validate(
+        {
+            "id": backup_id(taken),
+            "service": "redis",
+            "kind": "redis",
+            "image": "redis:7",
+            "imageId": "sha256:1",
+            "taken": taken,
+            "files": [],
+            "facts": {},
+        }
+    )
+    folder = tmp_path / "backups" / "redis" / manifest.id
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(manifest.model_dump_json())
+    assert run("up", "--production").exit_code == 0
+    assert "redis" not in fake.calls[-1][2]
+    told = json.loads(run("status", "--production", "--json").stdout)
+    assert told["services"][0]["lastBackup"][:10] == f"{taken:%Y-%m-%d}"
+
+
+def test_locally_nobody_asks_for_a_backup(fake: FakeNas) -> None:
+    assert run("up").exit_code == 0
+    assert fake.calls[-1][2] == {}
 
 
 def test_up_tells_scripts_everything(fake: FakeNas) -> None:

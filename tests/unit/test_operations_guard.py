@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.program import INSTANCE_TYPE
+from contracts.program import CONTAINER_TYPE, INSTANCE_TYPE
 from contracts.slots import Slot, SlotSet
-from operations.guard import DEAD, expendable, is_idle, surprises
+from operations.guard import DEAD, expendable, is_idle, surprises, unguarded
 from operations.jobs import ResourceEvent
 from operations.state import RecordedMachine, StackState
 from providers.vastai import instance
@@ -97,3 +97,25 @@ def test_a_provider_that_takes_new_settings_is_no_change() -> None:
     assert is_idle(steps)
     assert not is_idle([*steps, step("update", "gpu-b")])
     assert not is_idle([*steps, step("create", "gpu-b")])
+
+
+def container(op: str, name: str, type_: str = CONTAINER_TYPE) -> ResourceEvent:
+    urn = f"urn:pulumi:nas::agent-docker::agent-docker:nas:NasService${type_}::{name}"
+    return ResourceEvent(phase="begin", op=op, urn=urn, type=type_)
+
+
+@pytest.mark.parametrize("op", ["replace", "create-replacement", "delete-replaced", "delete"])
+def test_a_guarded_container_may_not_end(op: str) -> None:
+    guarded = {"postgres": "postgres has no backup", "redis": "redis neither"}
+    steps = [container(op, "postgres"), container("same", "redis"), container(op, "agent-mesh")]
+    assert unguarded(steps, guarded) == ["postgres has no backup"]
+
+
+@pytest.mark.parametrize("op", ["same", "update", "create", "refresh"])
+def test_a_guarded_container_may_change_in_place(op: str) -> None:
+    assert unguarded([container(op, "postgres")], {"postgres": "why"}) == []
+
+
+def test_its_image_may_be_another_one_as_long_as_the_container_stays() -> None:
+    image = container("replace", "postgres", "docker:index/remoteImage:RemoteImage")
+    assert unguarded([image], {"postgres": "why"}) == []
