@@ -31,8 +31,8 @@ from providers.vastai.pacing import RUN_DIR_VARIABLE
 _UPDATE_SECONDS = 300.0
 _MAXIMUM = 2
 _TOLD_EVERY = 50
-# What a session or a renting leaves is swept after an hour.
-_SWEPT_SECONDS = 3600.0
+# What a session or a renting leaves is swept after a day at the latest.
+_SWEPT_SECONDS = 24 * 3600.0
 # Bytes: what an allocator does at its own pace, and what an update may add for ever. The state
 # that an update reads is 12 KB of text.
 _RSS_NOISE, _RSS_PER_UPDATE = 1_500_000, 1_000
@@ -96,7 +96,7 @@ class Soak:
             raise BenchFailed(f"{live} machines live, {recorded} are recorded after {change}")
 
     def stale(self) -> list[str]:
-        """What the run folder still holds of updates an hour ago, after two more updates."""
+        """What the run folder still holds of updates of the day before, after two more updates."""
         run = self.around.folder / "run"
         old = {path.name for path in run.iterdir()}
         then = time.time() - 2 * _SWEPT_SECONDS

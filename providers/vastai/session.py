@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import Timeout
+
 from contracts.narrowing import is_object
 from providers.vastai.client import VastClient
 from providers.vastai.errors import Ambiguous, VastError
@@ -24,6 +26,8 @@ from providers.vastai.pacing import process_lock, replace_text, shared_folder
 
 # Longer than any update that makes progress; only guards against a recycled process id.
 _LIFETIME = 3600.0
+# An operation that was cut off is long recovered by then, under the same names.
+_LOCK_LIFETIME = 24 * 3600.0
 _OPEN = "open"
 # Seconds by which a listing may be behind an accepted rental.
 LISTING_LAG = 6.0
@@ -47,6 +51,7 @@ class UpdateSession:
         self._lock = process_lock(f"{self._file}.lock")
         self._clock = clock
         _sweep(base, clock() - _LIFETIME)
+        _sweep_locks(base, clock() - _LOCK_LIFETIME)
 
     def instances(self, *, fresh: bool = False) -> list[Instance]:
         """The account's rentals: listed once an update, less what it destroyed since."""
@@ -195,6 +200,18 @@ def rent_lock(label: str, folder: Path) -> Path:
 def rent_locks(folder: Path) -> list[Path]:
     """Every such lock file below `folder`, held or not."""
     return sorted(folder.glob("rent-*.lock"))
+
+
+def _sweep_locks(folder: Path, before: float) -> None:
+    """Remove locks of slots that are long gone: their names never come back.
+
+    Only while it is held: nobody else holds it then, and who waits opens it anew at each try.
+    """
+    for path in rent_locks(folder):
+        with suppress(OSError, Timeout):
+            if path.stat().st_mtime < before:
+                with process_lock(path).acquire(blocking=False):
+                    path.unlink(missing_ok=True)
 
 
 def _sweep(folder: Path, before: float) -> None:

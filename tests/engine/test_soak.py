@@ -1,4 +1,4 @@
-"""The short form of `make soak`: 20 updates by one process, and what would be told of a leak."""
+"""The short form of `make soak`: 50 updates by one process, and what would be told of a leak."""
 
 from dataclasses import replace
 from functools import partial
@@ -11,19 +11,23 @@ from bench.soak import Sample, Soak, growth, leaks
 from operations import history
 
 KEPT = 5
-UPDATES = 20
+UPDATES = 50
+# Enough to tell what grows.
+FEW = 20
 
 
-def test_twenty_updates_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fifty_updates_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "prune", partial(history.prune, kept=KEPT))
     with world() as around:
         around.fleet.stack.deploy(around.fleet.stack.target.settings)
         soak = Soak.of(around)
         try:
             samples = list(soak.run(UPDATES))
+            stale = soak.stale()
         finally:
             soak.close()
     assert leaks(samples, kept=KEPT) == []
+    assert stale == []
     last = samples[-1]
     assert (last.processes, last.temporary, last.history) == (0, 0, KEPT)
 
@@ -59,7 +63,7 @@ def samples(count: int, **growing: float) -> list[Sample]:
     ]
 
 
-@pytest.mark.parametrize("count", [UPDATES, 1000])
+@pytest.mark.parametrize("count", [FEW, UPDATES, 1000])
 def test_what_stays_as_it_is_is_no_leak(count: int) -> None:
     assert leaks(samples(count), kept=KEPT) == []
     # An allocator takes a page now and then.
@@ -80,13 +84,13 @@ def test_what_stays_as_it_is_is_no_leak(count: int) -> None:
     ],
 )
 def test_what_grows_is_told(growing: dict[str, Any], told: str) -> None:
-    assert leaks(samples(UPDATES, **growing), kept=KEPT) == [told]
+    assert leaks(samples(FEW, **growing), kept=KEPT) == [told]
 
 
 def test_a_thousand_updates_tell_of_a_smaller_leak() -> None:
     """A document of state that is kept is 12 KB; an object a time is already too much."""
     slow = {"rss": 12_000, "objects": 1}
-    assert leaks(samples(UPDATES, **slow), kept=KEPT) == []
+    assert leaks(samples(FEW, **slow), kept=KEPT) == []
     assert [line.split()[0] for line in leaks(samples(1000, **slow), kept=KEPT)] == [
         "rss",
         "objects",

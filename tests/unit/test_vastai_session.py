@@ -11,6 +11,7 @@ import pytest
 
 from providers.vastai import session as module
 from providers.vastai.errors import Ambiguous, NoSuchOffer, Unavailable
+from providers.vastai.pacing import process_lock
 from providers.vastai.session import LISTING_LAG, current_update, rent_lock, rent_locks
 from tests.unit.test_vastai_cloud import Clock, FakeCloud, label, wanted
 
@@ -220,14 +221,28 @@ class TestRenting:
 
 
 class TestFiles:
-    def test_stale_ones_are_swept_and_locks_stay(self, cloud: FakeCloud) -> None:
+    def test_stale_ones_are_swept_and_the_pace_stays(self, cloud: FakeCloud) -> None:
         cloud.clock.now = 1_900_000_000.0
         old = ["update-aa.json", "update-aa.json.lock", "rent-aa.mark", "rent-aa.lock", "pace-a"]
         for name in old:
             (cloud.folder / name).touch()
             os.utime(cloud.folder / name, (1.0, 1.0))
         cloud.session("new")
-        assert {path.name for path in cloud.folder.iterdir()} == {"rent-aa.lock", "pace-a"}
+        assert {path.name for path in cloud.folder.iterdir()} == {"pace-a"}
+
+    def test_a_lock_stays_for_a_day_and_while_it_is_held(self, cloud: FakeCloud) -> None:
+        cloud.clock.now = 1_900_000_000.0
+        times = {"rent-aa.lock": 23 * 3600.0, "rent-bb.lock": 25 * 3600.0, "rent-cc.lock": 1e9}
+        for name in times:
+            (cloud.folder / name).touch()
+        with process_lock(cloud.folder / "rent-cc.lock"):
+            for name, age in times.items():
+                then = cloud.clock.now - age
+                os.utime(cloud.folder / name, (then, then))
+            cloud.session("new")
+            left = {path.name for path in cloud.folder.iterdir()}
+            assert left == {"rent-aa.lock", "rent-cc.lock"}
+        assert process_lock(cloud.folder / "rent-bb.lock").acquire(blocking=False)
 
     def test_what_cannot_be_swept_is_left(self, cloud: FakeCloud) -> None:
         cloud.clock.now = 1_900_000_000.0
