@@ -17,6 +17,8 @@ _STACK_LABEL = "agent-docker.stack"
 _ROLE_LABEL = "agent-docker.role"
 _SERVICE_LABEL = "agent-docker.service"
 _CALL_SECONDS = 20.0
+# That of Docker 20.10.
+_OLDEST_API = (1, 41)
 _CONNECT_SECONDS = 2.0
 # As Docker writes it for "never".
 _NEVER = "0001-"
@@ -26,6 +28,12 @@ class Unreachable(AgentDockerError):
     """The daemon does not answer; whatever runs there goes on."""
 
     exit_code = 1
+
+
+class TooOld(AgentDockerError):
+    """The daemon lacks what the services need; nothing was changed."""
+
+    exit_code = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +82,17 @@ class Daemon:
     def is_local(self) -> bool:
         """Whether its published ports can be reached from here."""
         return self.url.startswith("unix://")
+
+    def require_recent(self) -> None:
+        """TooOld unless it is Docker 20.10 or newer, the oldest that the services were run on."""
+        with self._client() as client:
+            told: Mapping[str, Any] = cast("Any", client.api).version()
+        if not is_recent(str(told.get("ApiVersion") or "")):
+            raise TooOld(
+                f"the Docker daemon {self.url} is version {told.get('Version')}, 20.10 or newer "
+                "is needed; nothing was changed",
+                hint="update Docker on the NAS",
+            )
 
     def look(self, stack: str) -> dict[str, Seen]:
         """Every service's container of `stack`, by the container's name."""
@@ -174,6 +193,12 @@ def _resource_of(labels: Mapping[str, str]) -> str:
     """The name of the resource that makes a container with these labels."""
     files = "-files" if labels.get(_ROLE_LABEL) == "files" else ""
     return f"{labels.get(_SERVICE_LABEL)}{files}"
+
+
+def is_recent(api: str) -> bool:
+    """Whether a daemon of this API version, e.g. `1.41`, can run the services."""
+    parts = api.split(".")
+    return all(part.isdigit() for part in parts) and tuple(map(int, parts)) >= _OLDEST_API
 
 
 def answers(address: str, port: int) -> bool:

@@ -81,7 +81,7 @@ class Nas:
         documents = documents_of(settings, None, where=f"Pulumi.{self.stack.target.stack}.yaml")
         with lease(self.stack.target.state, self.stack.target.stack):
             # Or the ingress would be changed already when it turns out to be away.
-            self.daemon(documents.nas.docker).look(self.stack.target.stack)
+            self.daemon(documents.nas.docker).require_recent()
             applied = self._engine(
                 lambda stack: stack.deploy(settings, message=message, guarded=guarded), documents
             )

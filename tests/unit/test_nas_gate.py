@@ -8,7 +8,7 @@ import pytest
 
 from contracts.outputs import ServiceOutput
 from operations import gate as gate_module
-from operations.daemon import Daemon, Probe, Seen, seen_in
+from operations.daemon import Daemon, Probe, Seen, is_recent, seen_in
 from operations.gate import Gate, judge
 
 SEEN = Seen(
@@ -196,6 +196,14 @@ def test_a_record_of_docker_is_read() -> None:
     assert seen.started == datetime(2026, 1, 1, 0, 0, 1, tzinfo=UTC)
     never = {**row["State"], "StartedAt": "0001-01-01T00:00:00Z", "Health": None}  # type: ignore[dict-item]
     assert seen_in({**row, "State": never}).started is None
+
+
+@pytest.mark.parametrize(
+    ("api", "expected"),
+    [("1.41", True), ("1.52", True), ("2.0", True), ("1.40", False), ("1.9", False), ("", False)],
+)
+def test_a_daemon_must_be_recent(api: str, expected: bool) -> None:  # noqa: FBT001
+    assert is_recent(api) is expected
 
 
 def test_a_daemon_far_away_is_not_asked_for_its_ports() -> None:

@@ -118,7 +118,7 @@ def rig(tmp_path: Path) -> Rig:
     gate = FakeGate({BAD})
     made: Any = stack
     gated: Any = gate
-    daemon: Any = SimpleNamespace(look=lambda _stack: {})
+    daemon: Any = SimpleNamespace(require_recent=lambda: None)
     nas = Nas(stack=made, gate=lambda _daemon: gated, daemon=lambda _url: daemon)
     return Rig(nas, stack, gate)
 
