@@ -88,7 +88,9 @@ def restart(service: Service, *, production: Production = False) -> None:
         nas, documents = profile.nas(shown), profile.documents
         daemon = nas.daemon(documents.nas.docker)
         shown.say(f"restarting {service}")
-        grace = documents.services.root[service].stop_grace_seconds
+        record = documents.services.root.get(service)
+        # One that the settings have dropped still runs until the next deploy.
+        grace = 10 if record is None else record.stop_grace_seconds
         daemon.restart(found.container, grace=grace)
         nas.require_well([found])
     out.print(f"{service} works again")
@@ -105,14 +107,16 @@ def rollback(
 ) -> None:
     """Put a service back to the image before; it stays there until another one is declared."""
     with _changing("nas rollback", production=production) as (profile, shown):
-        deployed = profile.nas(shown).hold(service, image=image, reason="put back by hand")
+        deployed = profile.nas(shown).hold(
+            service, image=image, reason="put back by hand", guarded=unsaved(profile, now())
+        )
     _show_deployed(deployed, as_json=as_json)
 
 
 def retry(service: Service, *, production: Production = False, as_json: Json = False) -> None:
     """Run the declared image of a service that is held back."""
     with _changing("nas retry", production=production) as (profile, shown):
-        deployed = profile.nas(shown).release(service)
+        deployed = profile.nas(shown).release(service, guarded=unsaved(profile, now()))
     _show_deployed(deployed, as_json=as_json)
 
 

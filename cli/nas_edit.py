@@ -106,7 +106,8 @@ def lock(*, production: Production = False, as_json: Json = False) -> None:
         yaml, document, services = _read()
         config: Any = document["config"]
         locked: dict[str, str] = dict(config.get(_IMAGES) or {})
-        wanted = sorted({row["image"] for row in services if "@" not in str(row["image"])})
+        images = {str(row.get("image")) for row in services if row.get("image")}
+        wanted = sorted(image for image in images if "@" not in image)
         missing: list[str] = []
         for reference in wanted:
             shown.say(f"asking for {reference}")
@@ -114,7 +115,7 @@ def lock(*, production: Production = False, as_json: Json = False) -> None:
                 locked[reference] = digest(url, reference)
             except NoDigest as error:
                 missing.append(reference)
-                talk.print(f"[yellow]{error.message}[/yellow]")
+                talk.print(error.message, style="yellow", markup=False)
         config[_IMAGES] = {ref: locked[ref] for ref in wanted if ref in locked}
         _write(yaml, document)
     if as_json:
@@ -124,7 +125,7 @@ def lock(*, production: Production = False, as_json: Json = False) -> None:
     if missing:
         raise NotLocked(
             f"no digest of {', '.join(missing)}",
-            hint="log the daemon's user in to the registry, or see that the image exists",
+            hint="`docker login` here for a private registry, or see that the image exists",
         )
 
 

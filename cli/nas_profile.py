@@ -20,6 +20,7 @@ from contracts.services import TUNNEL_TOKEN
 from contracts.settings import parse
 from operations.daemon import Daemon
 from operations.gate import Gate
+from operations.jobs import OPERATIONS_AT_ONCE
 from operations.nas import Nas
 from operations.shell import backend_target
 from operations.stack import Stack
@@ -29,6 +30,7 @@ NAS = "nas"
 SOCKET_VARIABLE = "AGENT_DOCKER_DOCKER_SOCKET"
 PREFIX = "agent-docker-local-"
 CLOUDFLARE = "cloudflare"
+_AT_ONCE_OVER_SSH = 4
 _SOCKET = "/var/run/docker.sock"
 # Of its own, so that a database of this machine keeps its port; only Linux has all of 127/8.
 _ADDRESS = "127.65.0.1" if sys.platform == "linux" else "127.0.0.1"
@@ -61,7 +63,10 @@ class NasProfile:
 
     def nas(self, progress: Progress) -> Nas:
         """Operations on the stack."""
-        stack = Stack(target=self.target, on_event=progress.on_event)
+        # Each operation over ssh is a session; sshd turns more than a few at once away.
+        far = self.documents.nas.docker.startswith("ssh://")
+        parallel = _AT_ONCE_OVER_SSH if far else OPERATIONS_AT_ONCE
+        stack = Stack(target=self.target, on_event=progress.on_event, parallel=parallel)
 
         def told(well: int, count: int) -> None:
             progress.say(f"services start: {well} of {count} work")
@@ -91,7 +96,8 @@ def production_nas(env: Mapping[str, str]) -> NasProfile:
     document: Mapping[str, Any] = read_yaml(path) or {}
     target = backend_target(
         NAS,
-        env,
+        # A context of the shell's docker command would win over the daemon in the settings.
+        {name: value for name, value in env.items() if not name.startswith("DOCKER_")},
         settings=stack_settings(NAS, env),
         document={key: value for key, value in document.items() if key != "config"},
         secrets=tuple(env[name] for name in _SECRETS if env.get(name)),

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
+from rich.markup import escape
 
 from cli.views import out, show_rows
 from contracts.images import tag_of
@@ -121,11 +122,11 @@ def show_nas(view: NasView) -> None:
     out.print(f"{well} of {len(view.services)} services work")
     for one in view.services:
         if not one.healthy:
-            out.print(f"[red]{one.service}[/red]: {one.reason}", markup=True)
+            out.print(f"[red]{one.service}[/red]: {escape(one.reason)}")
         if one.held_back is not None:
             out.print(
                 f"[yellow]{one.service}[/yellow] is held back: {tag_of(one.image)} runs instead of "
-                f"{tag_of(one.declared)}: {one.held_back}"
+                f"{tag_of(one.declared)}: {escape(one.held_back)}"
             )
 
 

@@ -41,13 +41,11 @@ class Ingress(pulumi.ComponentResource):
         tokens = self._service_tokens()
         guarded = {name: host for name, host in args.hosts.items() if not host.public}
         policies = self._policies(tokens) if guarded else []
-        applications = {
-            name: self._application(name, host, policies) for name, host in guarded.items()
-        }
+        applications = {name: self._application(host, policies) for name, host in guarded.items()}
         # Guarded before it can be reached: rules come after Access, names after the rules.
         rules = self._rules(tunnel, args.hosts, applications)
-        for service, host in args.hosts.items():
-            self._record(service, host, tunnel, rules)
+        for host in args.hosts.values():
+            self._record(host, tunnel, rules)
         self.tunnel_id = tunnel.id
         self.token = self._token(tunnel, rules)
         self.clients = {
@@ -132,10 +130,12 @@ class Ingress(pulumi.ComponentResource):
         ]
 
     def _application(
-        self, service: str, host: PublicHost, policies: list[cloudflare.ZeroTrustAccessPolicy]
+        self, host: PublicHost, policies: list[cloudflare.ZeroTrustAccessPolicy]
     ) -> cloudflare.ZeroTrustAccessApplication:
         return cloudflare.ZeroTrustAccessApplication(
-            service,
+            # By the host: another host is another application, and the old one stays guarded
+            # until its rule is gone; a host that moves to another service keeps its own.
+            host.label,
             account_id=self._settings.account_id,
             name=host.fqdn,
             type="self_hosted",
@@ -191,14 +191,13 @@ class Ingress(pulumi.ComponentResource):
 
     def _record(
         self,
-        service: str,
         host: PublicHost,
         tunnel: cloudflare.ZeroTrustTunnelCloudflared,
         rules: cloudflare.ZeroTrustTunnelCloudflaredConfig,
     ) -> cloudflare.DnsRecord:
         adopted = self._settings.records.get(host.label)
         return cloudflare.DnsRecord(
-            service,
+            host.label,
             zone_id=self._settings.zone_id,
             name=host.fqdn,
             type="CNAME",

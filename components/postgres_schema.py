@@ -68,7 +68,9 @@ def shell(schema: PostgresSchema, daemon: str, container: str) -> str:
 def bootstrap_sql(schema: PostgresSchema, password: str) -> str:
     """SQL that may run any number of times. Names are words by their settings' own patterns."""
     quoted = password.replace("'", "''")
-    lines = [f"ALTER ROLE \"{schema.role}\" PASSWORD '{quoted}';"]
+    # A statement that fails is logged with its text, and this one holds the password.
+    lines = ["SET log_min_error_statement = panic;", "SET log_statement = 'none';"]
+    lines += [f"ALTER ROLE \"{schema.role}\" PASSWORD '{quoted}';"]
     lines += [
         f"SELECT 'CREATE DATABASE \"{name}\"' WHERE NOT EXISTS "  # noqa: S608 - a checked word
         f"(SELECT FROM pg_database WHERE datname = '{name}')\\gexec"

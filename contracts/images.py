@@ -15,6 +15,13 @@ def is_versioned(reference: str) -> bool:
     return bool(match and (match["digest"] or match["tag"] not in _MOVING))
 
 
+def require_versioned(reference: str) -> str:
+    """`reference`; ValueError unless it is one and names one version."""
+    if not IMAGE.fullmatch(reference) or not is_versioned(reference):
+        raise ValueError(f"must name a version such as `name:1.2`, got {reference!r}")
+    return reference
+
+
 def pinned(reference: str, digest: str | None) -> str:
     """`reference` with `digest`, unless it has one already."""
     return reference if digest is None or "@" in reference else f"{reference}@{digest}"

@@ -9,7 +9,7 @@ from pydantic import Field, RootModel, field_validator, model_validator
 
 from contracts.backups import BackupSettings
 from contracts.errors import SettingsError
-from contracts.images import pinned
+from contracts.images import pinned, require_versioned
 from contracts.outputs import ServiceOutput
 from contracts.services import TUNNEL_TOKEN, Service, Services
 from contracts.settings import Strict
@@ -124,6 +124,11 @@ class Held(Strict):
     image: str = Field(description="The image that is used instead.")
     reason: str = Field(description="Why.")
 
+    @field_validator("image")
+    @classmethod
+    def _image_names_a_version(cls, image: str) -> str:
+        return require_versioned(image)
+
 
 class HeldServices(RootModel[dict[str, Held]]):
     """Every service that is held back, by name."""
@@ -161,8 +166,15 @@ class NasDocuments(Strict):
                 if TUNNEL_TOKEN in service.secrets:
                     raise ValueError(f"services.{name} runs a tunnel, so `ingress` is required")
             return self
-        if self.ingress.origin == "tailnet" and self.nas.hostname is None:
-            raise ValueError("ingress.origin `tailnet` needs nas.hostname")
+        if self.ingress.origin == "tailnet":
+            publish = self.nas.publish
+            if self.nas.hostname is None:
+                raise ValueError("ingress.origin `tailnet` needs nas.hostname")
+            if publish is None or ip_address(publish).is_loopback:
+                raise ValueError(
+                    "ingress.origin `tailnet` needs nas.publish to be the NAS's tailnet address, "
+                    f"got {publish!r}: nothing would answer there"
+                )
         guarded = sorted(name for name, host in hosts.items() if not host.public)
         access = self.ingress.access
         if guarded and not (access.emails or access.email_domains or access.service_tokens):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, cast
 
 from pydantic import Field, RootModel, field_validator, model_validator
 
-from contracts.images import IMAGE, is_versioned
+from contracts.images import require_versioned
 from contracts.settings import Strict
 
 ServiceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
@@ -160,9 +160,7 @@ class Service(Strict):
     @field_validator("image")
     @classmethod
     def _image_names_a_version(cls, image: str) -> str:
-        if not IMAGE.fullmatch(image) or not is_versioned(image):
-            raise ValueError(f"must name a version such as `name:1.2`, got {image!r}")
-        return image
+        return require_versioned(image)
 
     @field_validator("host", mode="before")
     @classmethod

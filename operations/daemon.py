@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import threading
 from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,8 @@ _STACK_LABEL = "agent-docker.stack"
 _ROLE_LABEL = "agent-docker.role"
 _SERVICE_LABEL = "agent-docker.service"
 _CALL_SECONDS = 20.0
+# The longest grace that a service may have, and some more.
+_REMOVE_SECONDS = 660.0
 # That of Docker 20.10.
 _OLDEST_API = (1, 41)
 _CONNECT_SECONDS = 2.0
@@ -56,6 +59,8 @@ class Seen:
     restarts: int
     started: datetime | None
     test: tuple[str, ...] = ()
+    # Seconds that one run of the test may take.
+    patience: float = 30.0
     networks: tuple[str, ...] = ()
 
     @property
@@ -113,7 +118,7 @@ class Daemon:
         Another stack of the same name may be on the daemon: its containers have another prefix.
         """
         removed: list[str] = []
-        with self._client() as client:
+        with self._client(timeout=_REMOVE_SECONDS) as client:
             api: Any = client.api
             for row in api.containers(all=True, filters={"label": f"{_STACK_LABEL}={stack}"}):
                 name = _resource_of(row["Labels"])
@@ -130,17 +135,44 @@ class Daemon:
         """Run the container's own health test in it, now."""
         if not seen.test:
             return Probe(healthy=False, said="it has no health test")
+        found: list[Probe | AgentDockerError] = []
+
+        def ask() -> None:
+            try:
+                found.append(self._exec(seen))
+            except AgentDockerError as error:
+                found.append(error)
+
+        # Docker's client waits for the end of a program without a limit.
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(seen.patience)
+        if not found:
+            return Probe(
+                healthy=False, said=f"its health test did not end within {seen.patience:g} s"
+            )
+        if isinstance(found[0], AgentDockerError):
+            raise found[0]
+        return found[0]
+
+    def _exec(self, seen: Seen) -> Probe:
         shell = ("/bin/sh", "-c") if seen.test[0] == "CMD-SHELL" else ()
-        command = [*shell, *seen.test[1:]]
         with self._client() as client:
             try:
-                made = client.api.exec_create(seen.id, command)
+                made = client.api.exec_create(seen.id, [*shell, *seen.test[1:]])
                 said: bytes = client.api.exec_start(made["Id"])
                 code = client.api.exec_inspect(made["Id"])["ExitCode"]
             except APIError as error:
                 return Probe(healthy=False, said=str(error.explanation or error))
         text = said.decode(errors="replace").strip()
         return Probe(healthy=code == 0, said=text or f"its health test ended with {code}")
+
+    def remove(self, seen: Seen) -> None:
+        """Stop the container as its image asks for, and remove it; its volumes stay."""
+        with self._client(timeout=_REMOVE_SECONDS) as client, contextlib.suppress(NotFound):
+            api: Any = client.api
+            api.stop(seen.id)
+            api.remove_container(seen.id, force=True)
 
     def logs(self, name: str, *, tail: int) -> str:
         """The last `tail` lines that the container wrote."""
@@ -229,6 +261,7 @@ def seen_in(row: Mapping[str, Any]) -> Seen:
         restarts=int(row.get("RestartCount") or 0),
         started=_time(str(state.get("StartedAt") or "")),
         test=tuple(check.get("Test") or ()),
+        patience=float(check.get("Timeout") or 30e9) / 1e9,
         networks=tuple(sorted(networks)),
     )
 

@@ -13,12 +13,20 @@ from contracts.outputs import ServiceOutput
 from contracts.program import PROJECT
 from contracts.settings import parse
 from operations.daemon import Daemon
-from operations.errors import Busy, Failed, NoSuchService, OperationError
+from operations.errors import (
+    Busy,
+    Failed,
+    NoSuchService,
+    OperationError,
+    Refused,
+    StackNotFound,
+)
 from operations.gate import Gate, Verdict
 from operations.jobs import Event, MessageEvent
 from operations.lease import lease
 from operations.nas_failures import explained
 from operations.nas_recovery import recover
+from operations.nas_ungated import Ungated
 from operations.stack import Applied, Stack
 from operations.state import StackState
 
@@ -81,7 +89,11 @@ class Nas:
         documents = documents_of(settings, None, where=f"Pulumi.{self.stack.target.stack}.yaml")
         with lease(self.stack.target.state, self.stack.target.stack):
             # Or the ingress would be changed already when it turns out to be away.
-            self.daemon(documents.nas.docker).require_recent()
+            daemon = self.daemon(documents.nas.docker)
+            daemon.require_recent()
+            before = self._before()
+            self._ungated.begin({one.name: one.image for one in before})
+            self._mend(before, daemon, documents)
             applied = self._engine(
                 lambda stack: stack.deploy(settings, message=message, guarded=guarded), documents
             )
@@ -92,35 +104,49 @@ class Nas:
         with lease(self.stack.target.state, self.stack.target.stack):
             self._engine(lambda stack: stack.destroy(), self.documents())
 
-    def hold(self, name: str, *, image: str | None, reason: str) -> Deployed:
+    def hold(
+        self,
+        name: str,
+        *,
+        image: str | None,
+        reason: str,
+        guarded: Mapping[str, str] | None = None,
+    ) -> Deployed:
         """Put service `name` back to `image`, by default the one before, until another is declared.
 
-        NoSuchService when there is none of that name, Failed when nothing is known to go back to.
+        NoSuchService when there is none of that name, Failed when nothing is known to go back to,
+        Refused when it is held back already, or `guarded`.
         """
         with lease(self.stack.target.state, self.stack.target.stack):
             found = self.stack.snapshot()
             service = service_of(recorded(found.state), name)
+            if image is None and name in held_in(found.state):
+                raise Refused(
+                    f"{name} is held back already: {service.image} runs; nothing was changed",
+                    hint="name another image with --image, or `agent-docker nas retry` it",
+                )
             wanted = image or service.previous
             if wanted is None:
                 raise Failed(
                     f"{name} has had no other image than {service.image}",
                     hint="name one with --image",
                 )
-            held = {name: Held(failed=service.declared, image=_plain(wanted), reason=reason)}
+            held = {name: Held(failed=service.declared, image=wanted, reason=reason)}
             before = documents_of(found.settings, found.state, where=self.stack.target.stack)
-            applied = self._hold(found.state, held, before)
+            applied = self._hold(found.state, held, before, guarded)
             documents = documents_of(found.settings, applied.state, where=self.stack.target.stack)
             return self._gated(applied, documents)
 
-    def release(self, name: str) -> Deployed:
+    def release(self, name: str, *, guarded: Mapping[str, str] | None = None) -> Deployed:
         """Run the declared image of service `name` again."""
         with lease(self.stack.target.state, self.stack.target.stack):
             found = self.stack.snapshot()
             service_of(recorded(found.state), name)
             left = {n: h for n, h in held_in(found.state).items() if n != name}
             before = documents_of(found.settings, found.state, where=self.stack.target.stack)
+            changes = {outputs.HELD: _dump(left)}
             applied = self._engine(
-                lambda stack: stack.apply({outputs.HELD: _dump(left)}, expendable=None), before
+                lambda stack: stack.apply(changes, expendable=None, guarded=guarded), before
             )
             documents = documents_of(found.settings, applied.state, where=self.stack.target.stack)
             return self._gated(applied, documents)
@@ -136,21 +162,23 @@ class Nas:
         gate = self.gate(self.daemon(documents.nas.docker))
         services = recorded(applied.state)
         failed = _failed(gate.wait(services))
+        # Only what no gate has let pass with this image: what worked before fails for another
+        # reason, and an older program on its data would make that worse.
+        good = self._ungated.images()
         back = {
-            service.name: Held(
-                failed=service.declared,
-                image=_plain(service.previous),
-                reason=failed[service.name].reason.splitlines()[0],
+            one.name: Held(
+                failed=one.declared,
+                image=good[one.name],
+                reason=failed[one.name].reason.splitlines()[0],
             )
-            for service in services
-            if service.name in failed
-            and service.previous is not None
-            and service.image.partition("@")[0] == service.declared.partition("@")[0]
+            for one in services
+            if one.name in failed and good.get(one.name, one.image) != one.image
         }
         if back:
             applied = self._hold(applied.state, back, documents)
             again = [s for s in recorded(applied.state) if s.name in back]
             failed |= _failed(gate.wait(again))
+        self._ungated.clear()
         if failed:
             raise GateFailed(_told(failed, back), hint=_hint(back))
         return Deployed(
@@ -159,8 +187,38 @@ class Nas:
             held=held_in(applied.state),
         )
 
+    @property
+    def _ungated(self) -> Ungated:
+        return Ungated(folder=self.stack.target.state, stack=self.stack.target.stack)
+
+    def _before(self) -> list[ServiceOutput]:
+        try:
+            return self.services()
+        except StackNotFound:
+            return []
+
+    def _mend(
+        self, before: Sequence[ServiceOutput], daemon: Daemon, documents: NasDocuments
+    ) -> None:
+        """Have the engine see what has changed on the NAS, if anything has.
+
+        Otherwise it finds no difference: a container that was stopped or removed would stay so.
+        """
+        seen = daemon.look(self.stack.target.stack)
+        ours = {one.container: seen.get(one.container) for one in before}
+        # Left so by a failed bind at boot; only making it anew helps.
+        lost = [one for one in ours.values() if one is not None and one.runs and not one.networks]
+        for one in lost:
+            daemon.remove(one)
+        if lost or any(one is None or not one.runs for one in ours.values()):
+            self._engine(lambda stack: stack.refresh(), documents)
+
     def _hold(
-        self, state: StackState, held: Mapping[str, Held], documents: NasDocuments
+        self,
+        state: StackState,
+        held: Mapping[str, Held],
+        documents: NasDocuments,
+        guarded: Mapping[str, str] | None = None,
     ) -> Applied:
         """An update from the very state that was judged: nobody else's deploy is put back."""
         changes = {outputs.HELD: _dump({**held_in(state), **held})}
@@ -169,6 +227,7 @@ class Nas:
                 changes,
                 expendable=None,
                 base=state.updates,
+                guarded=guarded,
                 message=f"hold back {', '.join(held)}",
             ),
             documents,
@@ -192,7 +251,8 @@ class Nas:
                 recover(stack, self.daemon(nas.docker), prefix=nas.prefix, host=self.host)
                 return call(stack)
         except Failed as error:
-            raise explained(error, said, documents.hosts()) from None
+            hosts = {host.label: host for host in documents.hosts().values()}
+            raise explained(error, said, hosts) from None
 
 
 def documents_of(
@@ -229,11 +289,6 @@ def service_of(services: Sequence[ServiceOutput], name: str) -> ServiceOutput:
             return service
     known = ", ".join(service.name for service in services) or "none"
     raise NoSuchService(f"there is no service {name!r}", hint=f"the services are: {known}")
-
-
-def _plain(image: str | None) -> str:
-    """The reference without a digest that the lock of images added."""
-    return (image or "").partition("@")[0] if ":" in (image or "") else image or ""
 
 
 def _failed(verdicts: Mapping[str, Verdict]) -> dict[str, Verdict]:

@@ -38,7 +38,10 @@ _GONE = re.compile(r"\b(does not exist|not found)\b", re.IGNORECASE)
 def explained(
     error: Failed, said: Sequence[MessageEvent], hosts: Mapping[str, PublicHost]
 ) -> Failed:
-    """`error` with what each message is about; unchanged where none is about a resource."""
+    """`error` with what each message is about; unchanged where none is about a resource.
+
+    `hosts` by their label, which their records and applications are named by.
+    """
     if isinstance(error, CutOff):
         return CutOff(error.message, hint="run `agent-docker nas up`: it finishes what was begun")
     about = [message for message in said if _type(message) and message.severity == "error"]
@@ -57,7 +60,7 @@ def explained(
 def _subject(message: MessageEvent, hosts: Mapping[str, PublicHost]) -> str:
     host = hosts.get(message.name)
     if host is not None and _type(message) in {_RECORD, _APPLICATION}:
-        return f"{message.name}: the host {host.fqdn}"
+        return f"the host {host.fqdn}"
     return message.name
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from operations import history, state
-from operations.jobs import Event, Job, Kind
+from operations.jobs import OPERATIONS_AT_ONCE, Event, Job, Kind
 from operations.process import Limits, OnEvent, Switch, run
 from operations.redaction import Redactor
 from operations.state import StackState
@@ -44,6 +44,8 @@ class Stack:
     target: Target
     on_event: OnEvent = _ignore
     limits: Limits = field(default_factory=Limits)
+    # Steps of the engine at once.
+    parallel: int = OPERATIONS_AT_ONCE
     # Asks the running operation to end, from another thread.
     switch: Switch = field(default_factory=Switch)
 
@@ -74,6 +76,7 @@ class Stack:
         *,
         expendable: Iterable[str] | None = (),
         base: int | None = None,
+        guarded: Mapping[str, str] | None = None,
         message: str | None = None,
         skip_idle: bool = True,
     ) -> Applied:
@@ -88,6 +91,7 @@ class Stack:
             changes=dict(changes),
             expendable=None if expendable is None else tuple(expendable),
             base=base,
+            guarded=dict(guarded or {}),
             message=message,
             skip_idle=skip_idle,
         )
@@ -119,8 +123,14 @@ class Stack:
 
     def _run(self, kind: Kind, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - fields of a Job
         with workspace(self.target) as (work, env):
-            same: dict[str, Any] = {"kind": kind, "stack": self.target.stack, "work_dir": str(work)}
-            job = Job.model_validate({"settings": dict(self.target.settings)} | same | fields)
+            same: dict[str, Any] = {
+                "kind": kind,
+                "stack": self.target.stack,
+                "work_dir": str(work),
+                "settings": dict(self.target.settings),
+                "parallel": self.parallel,
+            }
+            job = Job.model_validate(same | fields)
             result = run(
                 job,
                 env=env,

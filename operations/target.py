@@ -67,6 +67,7 @@ def workspace(target: Target) -> Generator[tuple[Path, dict[str, str]]]:
         for folder in (work, home, tmp, commands):
             folder.mkdir(mode=0o700)
         _write_project(work, target)
+        _share_plugins(home, target.env)
         own = {
             "PATH": engines.install(commands, record, path=target.env.get("PATH", "")),
             "PULUMI_HOME": str(home),
@@ -84,6 +85,17 @@ def workspace(target: Target) -> Generator[tuple[Path, dict[str, str]]]:
         record.unlink(missing_ok=True)
     finally:
         shutil.rmtree(base, ignore_errors=True)
+
+
+def _share_plugins(home: Path, env: Mapping[str, str]) -> None:
+    """Use the plugins that this user has, and keep what is downloaded: an operation has no time."""
+    user = env.get("PULUMI_HOME") or (env.get("HOME") and str(Path(env["HOME"]) / ".pulumi"))
+    if user:
+        # Without such a folder the engine downloads what it needs, again and again.
+        with suppress(OSError):
+            plugins = Path(user) / "plugins"
+            plugins.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (home / "plugins").symlink_to(plugins)
 
 
 def _sweep(folder: Path) -> None:

@@ -98,7 +98,6 @@ def test_no_secret_is_where_others_can_read_it(world: NasWorld) -> None:
 def repaired(world: NasWorld, name: str) -> None:
     """`up` mends `name`, and starts nothing else anew."""
     others = world.ids(name)
-    world.nas.stack.refresh()
     world.up()
     assert well(world) == 12
     changed = [other for other, id_ in others.items() if world.ids(name)[other] != id_]

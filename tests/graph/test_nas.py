@@ -218,6 +218,8 @@ def test_sql_of_a_bootstrap_may_run_again() -> None:
         }
     )
     assert bootstrap_sql(schema, "it's") == (
+        "SET log_min_error_statement = panic;\n"
+        "SET log_statement = 'none';\n"
         "ALTER ROLE \"agent\" PASSWORD 'it''s';\n"
         "SELECT 'CREATE DATABASE \"two\"' WHERE NOT EXISTS "
         "(SELECT FROM pg_database WHERE datname = 'two')\\gexec\n"
@@ -356,3 +358,9 @@ def test_a_prefix_keeps_two_stacks_on_one_daemon_apart(graph: Graph) -> None:
     assert made["networksAdvanced"] == [{"name": "local-agent-platform", "aliases": ["redis"]}]
     names = {made.inputs["name"] for made in graph.of(VOLUME)}
     assert all(name.startswith("local-") for name in names)
+
+
+def test_what_guards_a_host_goes_by_the_host_not_by_its_service(built: Graph) -> None:
+    labels = {"mesh", "storage", "compliance", "router", "brain", "workflows"}
+    assert set(named(built, APPLICATION)) == labels
+    assert set(named(built, RECORD)) == {*labels, "api"}

@@ -96,11 +96,13 @@ class FakeNas:
     def up(self, settings: dict[str, Any], *, guarded: dict[str, str]) -> Deployed:
         return self._deployed("up", sorted(settings), guarded)
 
-    def hold(self, name: str, *, image: str | None, reason: str) -> Deployed:
-        return self._deployed("hold", name, image, reason)
+    def hold(
+        self, name: str, *, image: str | None, reason: str, guarded: dict[str, str]
+    ) -> Deployed:
+        return self._deployed("hold", name, image, reason, guarded)
 
-    def release(self, name: str) -> Deployed:
-        return self._deployed("release", name)
+    def release(self, name: str, *, guarded: dict[str, str]) -> Deployed:
+        return self._deployed("release", name, guarded)
 
 
 @pytest.fixture
@@ -221,9 +223,11 @@ def test_restart_gives_the_service_its_grace(fake: FakeNas) -> None:
 
 def test_rollback_and_retry(fake: FakeNas) -> None:
     assert run("rollback", "redis", "--image", "redis:6").exit_code == 0
-    assert fake.calls[-1] == ("hold", "redis", "redis:6", "put back by hand")
+    assert fake.calls[-1] == ("hold", "redis", "redis:6", "put back by hand", {})
     assert run("retry", "redis").exit_code == 0
-    assert fake.calls[-1] == ("release", "redis")
+    assert fake.calls[-1] == ("release", "redis", {})
+    assert run("rollback", "redis", "--production").exit_code == 0
+    assert "redis" in fake.calls[-1][-1]
 
 
 def test_down_asks_in_production_only(fake: FakeNas) -> None:

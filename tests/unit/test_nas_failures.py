@@ -35,7 +35,7 @@ def told(*said: MessageEvent, hint: str | None = None) -> Failed:
 )
 def test_a_record_in_the_way_names_its_host_and_the_setting(text: str) -> None:
     error = told(message(RECORD, "docs", text))
-    assert error.message == f"docs: the host docs.example.com: {text.removeprefix('error: ')}"
+    assert error.message == f"the host docs.example.com: {text.removeprefix('error: ')}"
     assert "ingress.records" in (error.hint or "")
 
 

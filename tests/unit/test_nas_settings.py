@@ -157,10 +157,16 @@ def test_a_daemon_that_is_open_to_the_network_is_refused(daemon: str) -> None:
         documents({"a": service()}, nas={"docker": daemon})
 
 
+def test_the_tailnet_reaches_no_port_on_loopback() -> None:
+    nas = {"docker": "unix:///s", "hostname": "nas.tail.ts.net"}
+    with pytest.raises(SettingsError, match=r"needs nas\.publish to be the NAS's tailnet address"):
+        documents({"a": service(host="a")}, nas=nas, ingress=ingress(origin="tailnet"))
+
+
 def test_hosts_may_go_by_the_tailnet() -> None:
     whole = documents(
         {"a": service(host="a")},
-        nas={"docker": "unix:///s", "hostname": "nas.tail.ts.net"},
+        nas={"docker": "unix:///s", "hostname": "nas.tail.ts.net", "publish": "100.64.0.1"},
         ingress=ingress(origin="tailnet"),
     )
     assert whole.hosts()["a"].origin == "http://nas.tail.ts.net:3000"

@@ -1,7 +1,7 @@
 """The nas stack's operations on a stack that only remembers: gate, put back, hold, release."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +13,7 @@ from contracts.errors import AgentDockerError
 from contracts.nas import NasDocuments
 from contracts.outputs import ServiceOutput
 from contracts.settings import parse
+from operations.daemon import Seen
 from operations.errors import Failed, Refused
 from operations.gate import Verdict
 from operations.nas import GateFailed, Nas, NoSuchService, documents_of, held_in, recorded
@@ -20,6 +21,7 @@ from operations.stack import Applied, Snapshot
 from operations.state import StackState
 from operations.target import Target
 from tests.unit.nas_documents import rows, service
+from tests.unit.test_nas_gate import SEEN
 
 GOOD, BAD, BETTER = (f"registry.test/a:{version}" for version in ("1.0", "2.0", "3.0"))
 
@@ -48,6 +50,10 @@ class FakeStack:
             raise Refused(next(iter(guarded.values())))
         self._put(self.settings, settings)
         return self._update({"message": message})
+
+    def refresh(self) -> StackState:
+        self.asked.append({"refresh": True})
+        return self.snapshot().state
 
     def apply(self, changes: Mapping[str, Any], **asked: Any) -> Applied:  # noqa: ANN401
         self.settings |= changes
@@ -85,10 +91,14 @@ class FakeGate:
     """Lets pass what runs none of the `bad` images."""
 
     bad: set[str]
+    # Between the update and its check.
+    dies: bool = False
     waited: list[list[str]] = field(default_factory=list)
 
     def wait(self, services: Sequence[ServiceOutput]) -> dict[str, Verdict]:
         self.waited.append([one.name for one in services])
+        if self.dies:
+            raise KeyboardInterrupt
         return {
             one.name: Verdict(
                 service=one.name, reason="it ended\n    a line" if one.image in self.bad else ""
@@ -102,6 +112,8 @@ class Rig:
     nas: Nas
     stack: FakeStack
     gate: FakeGate
+    seen: dict[str, Seen]
+    removed: list[Seen]
 
     def up(self, image: str, **more: str) -> Any:  # noqa: ANN401 - Deployed
         services = rows({"a": service(image=image), "b": service(port=1)})
@@ -116,11 +128,15 @@ class Rig:
 def rig(tmp_path: Path) -> Rig:
     stack = FakeStack(Target(stack="nas", env={}, state=tmp_path))
     gate = FakeGate({BAD})
+    seen = {name: replace(SEEN, name=name) for name in ("a", "b")}
+    removed: list[Seen] = []
     made: Any = stack
     gated: Any = gate
-    daemon: Any = SimpleNamespace(require_recent=lambda: None)
+    daemon: Any = SimpleNamespace(
+        require_recent=lambda: None, look=lambda _stack: seen, remove=removed.append
+    )
     nas = Nas(stack=made, gate=lambda _daemon: gated, daemon=lambda _url: daemon)
-    return Rig(nas, stack, gate)
+    return Rig(nas, stack, gate, seen, removed)
 
 
 def test_a_deploy_whose_services_work_is_done(rig: Rig) -> None:
@@ -159,12 +175,81 @@ def test_nobodys_deploy_brings_back_what_failed(rig: Rig) -> None:
 
 def test_a_process_that_died_before_the_check_has_lost_nothing(rig: Rig) -> None:
     rig.up(GOOD)
-    rig.gate.bad = set()
-    rig.up(BAD)
-    rig.gate.bad = {BAD}
+    rig.gate.dies = True
+    with pytest.raises(KeyboardInterrupt):
+        rig.up(BAD)
+    rig.gate.dies = False
     with pytest.raises(GateFailed, match=f"put back to {GOOD}"):
         rig.up(BAD)
     assert rig.image == GOOD
+
+
+def test_what_worked_with_its_image_is_not_put_back(rig: Rig) -> None:
+    rig.up(GOOD)
+    rig.up(BETTER)
+    # Weeks later, and not because of its image.
+    rig.gate.bad = {BETTER}
+    with pytest.raises(GateFailed) as error:
+        rig.up(BETTER)
+    assert "was put back" not in error.value.message
+    assert rig.image == BETTER
+
+
+def test_an_image_that_was_never_deployed_is_not_gone_back_to(rig: Rig) -> None:
+    rig.up(GOOD)
+    rig.gate.dies = True
+    for image in (BAD, BETTER):
+        with pytest.raises(KeyboardInterrupt):
+            rig.up(image)
+    rig.gate.dies, rig.gate.bad = False, {BETTER}
+    with pytest.raises(GateFailed, match=f"put back to {GOOD}"):
+        rig.up(BETTER)
+
+
+@pytest.mark.parametrize("status", ["exited", "created", "missing"])
+def test_the_engine_is_told_of_what_does_not_run(rig: Rig, status: str) -> None:
+    rig.up(GOOD)
+    rig.stack.asked.clear()
+    if status == "missing":
+        del rig.seen["a"]
+    else:
+        rig.seen["a"] = replace(rig.seen["a"], status=status)
+    rig.up(GOOD)
+    assert rig.stack.asked[0] == {"refresh": True}
+    assert not rig.removed
+
+
+def test_a_container_without_a_network_is_made_anew(rig: Rig) -> None:
+    rig.up(GOOD)
+    rig.stack.asked.clear()
+    rig.seen["a"] = replace(rig.seen["a"], networks=())
+    rig.up(GOOD)
+    assert [one.name for one in rig.removed] == ["a"]
+    assert rig.stack.asked[0] == {"refresh": True}
+
+
+def test_what_runs_is_not_asked_for(rig: Rig) -> None:
+    rig.up(GOOD)
+    rig.stack.asked.clear()
+    rig.up(GOOD)
+    assert [list(asked) for asked in rig.stack.asked] == [["message"]]
+
+
+def test_a_service_that_is_held_back_is_not_rolled_forward(rig: Rig) -> None:
+    rig.up(GOOD)
+    rig.up(BETTER)
+    rig.nas.hold("a", image=None, reason="by hand")
+    with pytest.raises(Refused, match="a is held back already"):
+        rig.nas.hold("a", image=None, reason="by hand")
+    assert rig.image == GOOD
+
+
+def test_a_digest_is_gone_back_to_as_it_was(rig: Rig) -> None:
+    digest = "registry.test/a@sha256:" + "0" * 64
+    rig.up(digest)
+    with pytest.raises(GateFailed, match=f"put back to {digest}"):
+        rig.up(BAD)
+    assert rig.image == digest
 
 
 def test_a_first_deploy_that_fails_has_nothing_to_go_back_to(rig: Rig) -> None:
