@@ -10,7 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from contracts.services import FILES_FOLDER, TUNNEL_TOKEN, Service
-from operations.nas import documents_of
+from operations.nas_records import documents_of
 from tests.docker.daemon import Docker
 from tests.docker.nas_world import NasWorld
 

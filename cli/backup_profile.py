@@ -21,7 +21,7 @@ from operations.backups.errors import NoBackup
 from operations.backups.kinds import Subject
 from operations.backups.run import Backups, directory
 from operations.backups.store import Store
-from operations.nas import service_of
+from operations.nas_records import service_of
 
 BACKUPS = "backups"
 

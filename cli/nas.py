@@ -18,7 +18,8 @@ from cli.progress import Progress, progress
 from cli.views import out, show_json
 from contracts.outputs import ServiceOutput
 from operations.gate import Gate
-from operations.nas import Deployed, held_in, recorded, service_of
+from operations.nas import Deployed
+from operations.nas_records import held_in, recorded, service_of
 
 Service = Annotated[str, typer.Argument(help="The service, e.g. redis.", metavar="SERVICE")]
 Tail = Annotated[int, typer.Option(min=1, help="Lines shown.")]

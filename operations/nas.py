@@ -5,18 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
-
 from contracts import outputs
 from contracts.nas import Held, NasDocuments
 from contracts.outputs import ServiceOutput
-from contracts.program import PROJECT
-from contracts.settings import parse
 from operations.daemon import Daemon
 from operations.errors import (
     Busy,
     Failed,
-    NoSuchService,
     OperationError,
     Refused,
     StackNotFound,
@@ -25,6 +20,7 @@ from operations.gate import Gate, Verdict
 from operations.jobs import Event, MessageEvent
 from operations.lease import lease
 from operations.nas_failures import explained
+from operations.nas_records import documents_of, dumped, held_in, recorded, service_of
 from operations.nas_recovery import recover
 from operations.nas_ungated import Ungated
 from operations.stack import Applied, Stack
@@ -32,8 +28,8 @@ from operations.state import StackState
 
 T = TypeVar("T")
 
-_SERVICES = TypeAdapter(list[ServiceOutput])
-_DOCUMENTS = ("nas", "services", "ingress", "images", "backups", outputs.HELD)
+# As the daemon puts it, whatever plugin asks.
+_NAME_TAKEN = "is already in use by container"
 
 
 class GateFailed(OperationError):
@@ -144,7 +140,7 @@ class Nas:
             service_of(recorded(found.state), name)
             left = {n: h for n, h in held_in(found.state).items() if n != name}
             before = documents_of(found.settings, found.state, where=self.stack.target.stack)
-            changes = {outputs.HELD: _dump(left)}
+            changes = {outputs.HELD: dumped(left)}
             applied = self._engine(
                 lambda stack: stack.apply(changes, expendable=None, guarded=guarded), before
             )
@@ -221,7 +217,7 @@ class Nas:
         guarded: Mapping[str, str] | None = None,
     ) -> Applied:
         """An update from the very state that was judged: nobody else's deploy is put back."""
-        changes = {outputs.HELD: _dump({**held_in(state), **held})}
+        changes = {outputs.HELD: dumped({**held_in(state), **held})}
         return self._engine(
             lambda stack: stack.apply(
                 changes,
@@ -234,7 +230,7 @@ class Nas:
         )
 
     def _engine(self, call: Callable[[Stack], T], documents: NasDocuments) -> T:
-        """`call`, once more after the lock of a dead engine is gone; its failure explained."""
+        """`call`, once more after what a dead engine left is gone; its failure explained."""
         said: list[MessageEvent] = []
 
         def listen(event: Event) -> None:
@@ -247,48 +243,18 @@ class Nas:
             try:
                 return call(stack)
             except Busy:
-                nas = documents.nas
-                recover(stack, self.daemon(nas.docker), prefix=nas.prefix, host=self.host)
-                return call(stack)
+                pass
+            except Failed:
+                # A container whose create was cut off has the name that this one needs.
+                if not any(_NAME_TAKEN in message.text for message in said):
+                    raise
+            said.clear()
+            nas = documents.nas
+            recover(stack, self.daemon(nas.docker), prefix=nas.prefix, host=self.host)
+            return call(stack)
         except Failed as error:
             hosts = {host.label: host for host in documents.hosts().values()}
             raise explained(error, said, hosts) from None
-
-
-def documents_of(
-    settings: Mapping[str, Any], state: StackState | None, *, where: str
-) -> NasDocuments:
-    """The documents in `settings`, and who is held back by `state` where they do not say."""
-    # A stack's own record of its settings has their full names.
-    known = {key.removeprefix(f"{PROJECT}:"): value for key, value in settings.items()}
-    given = {key: known[key] for key in _DOCUMENTS if known.get(key) is not None}
-    if state is not None:
-        given.setdefault(outputs.HELD, state.outputs.get(outputs.HELD) or {})
-    return parse(NasDocuments, given, where=where, key=PROJECT)
-
-
-def recorded(state: StackState) -> list[ServiceOutput]:
-    """The services in a recorded state, in the order of the settings."""
-    return _SERVICES.validate_python(state.outputs.get(outputs.SERVICES) or [], by_alias=True)
-
-
-def held_in(state: StackState) -> dict[str, Held]:
-    """Who is held back in a recorded state."""
-    found: Mapping[str, Any] = state.outputs.get(outputs.HELD) or {}
-    return {name: Held.model_validate(row) for name, row in found.items()}
-
-
-def _dump(held: Mapping[str, Held]) -> dict[str, Any]:
-    return {name: one.model_dump(mode="json") for name, one in held.items()}
-
-
-def service_of(services: Sequence[ServiceOutput], name: str) -> ServiceOutput:
-    """The service of that name; NoSuchService says which there are."""
-    for service in services:
-        if service.name == name:
-            return service
-    known = ", ".join(service.name for service in services) or "none"
-    raise NoSuchService(f"there is no service {name!r}", hint=f"the services are: {known}")
 
 
 def _failed(verdicts: Mapping[str, Verdict]) -> dict[str, Verdict]:

@@ -17,7 +17,8 @@ from localcloud.images import Kind, ensure
 from operations.daemon import Daemon, Seen
 from operations.gate import Gate
 from operations.jobs import Event, MessageEvent
-from operations.nas import Nas, documents_of
+from operations.nas import Nas
+from operations.nas_records import documents_of
 from operations.process import Limits
 from operations.stack import Stack
 from operations.target import Target, workspace

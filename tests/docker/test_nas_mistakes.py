@@ -20,7 +20,7 @@ import pytest
 from contracts.errors import AgentDockerError
 from operations.daemon import Unreachable
 from operations.errors import CutOff, Failed, OperationError, WrongPassphrase
-from operations.nas import held_in
+from operations.nas_records import held_in
 from tests.docker.daemon import Docker, until
 from tests.docker.nas_world import NasWorld, nas_world
 from tests.faults import processes

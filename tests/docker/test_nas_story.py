@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from bench import figures
-from operations.nas import GateFailed, held_in
+from operations.nas import GateFailed
+from operations.nas_records import held_in
 from tests.docker.daemon import Docker, until
 from tests.docker.nas_world import ADDRESS, PREFIX, NasWorld, files_below, nas_world
 from tests.unit.nas_documents import by_name

@@ -24,8 +24,9 @@ from contracts.errors import AgentDockerError, SettingsError
 from contracts.nas import Held
 from contracts.outputs import ServiceOutput
 from operations.daemon import Probe, Seen
+from operations.errors import NoSuchService
 from operations.gate import Verdict
-from operations.nas import Deployed, NoSuchService
+from operations.nas import Deployed
 from operations.stack import Snapshot
 from operations.state import StackState
 from operations.target import Target

@@ -13,10 +13,13 @@ from contracts.errors import AgentDockerError
 from contracts.nas import NasDocuments
 from contracts.outputs import ServiceOutput
 from contracts.settings import parse
+from operations import nas as nas_module
 from operations.daemon import Seen
-from operations.errors import Failed, Refused
+from operations.errors import Busy, Failed, NoSuchService, OperationError, Refused
 from operations.gate import Verdict
-from operations.nas import GateFailed, Nas, NoSuchService, documents_of, held_in, recorded
+from operations.jobs import MessageEvent
+from operations.nas import GateFailed, Nas
+from operations.nas_records import documents_of, held_in, recorded
 from operations.stack import Applied, Snapshot
 from operations.state import StackState
 from operations.target import Target
@@ -34,7 +37,9 @@ class FakeStack:
     outputs: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
-    on_event: Any = None
+    on_event: Any = lambda _event: None
+    # What the next deploys end with.
+    fails: list[OperationError] = field(default_factory=list)
 
     def snapshot(self, *, verify: bool = False) -> Snapshot:  # noqa: ARG002 - as the real one
         return Snapshot(state=StackState(outputs=dict(self.outputs)), settings=self.settings)
@@ -48,6 +53,10 @@ class FakeStack:
     ) -> Applied:
         if guarded:
             raise Refused(next(iter(guarded.values())))
+        if self.fails:
+            error = self.fails.pop(0)
+            self.on_event(MessageEvent(severity="error", text=str(error)))
+            raise error
         self._put(self.settings, settings)
         return self._update({"message": message})
 
@@ -324,6 +333,34 @@ def test_a_service_without_a_backup_is_not_ended(rig: Rig) -> None:
     with pytest.raises(Refused, match="a has no good backup"):
         rig.nas.up(settings, guarded={"a": "a has no good backup"})
     assert rig.gate.waited == []
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        Busy("the stack is locked by a dead engine"),
+        Failed('Conflict. The name "/a" is already in use by container "c1".'),
+    ],
+)
+def test_what_a_dead_engine_left_is_put_in_order_once(
+    rig: Rig, left: OperationError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recovered: list[str] = []
+    monkeypatch.setattr(nas_module, "recover", lambda *_, prefix, **__: recovered.append(prefix))
+    rig.stack.fails = [left]
+    rig.up(GOOD)
+    assert recovered == [""]
+    rig.stack.fails = [left, left]
+    with pytest.raises(type(left)):
+        rig.up(BETTER)
+    assert recovered == ["", ""]
+
+
+def test_any_other_failure_is_told_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nas_module, "recover", lambda *_, **__: pytest.fail("not to be recovered"))
+    rig.stack.fails = [Failed("no space left on device")]
+    with pytest.raises(Failed, match="no space left"):
+        rig.up(GOOD)
 
 
 def test_full_names_of_settings_are_known() -> None:
