@@ -11,6 +11,8 @@ _POLL_SECONDS = 0.5
 # A container that came up so often will not stay up.
 _RESTARTS = 3
 _LOG_LINES = 5
+# How long what has just started must stay up.
+_SETTLE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +65,14 @@ class Gate:
     sleep: Callable[[float], None] = time.sleep
     on_progress: Callable[[int, int], None] = field(default=lambda _well, _all: None)
 
-    def wait(self, services: Sequence[ServiceOutput]) -> dict[str, Verdict]:
-        """The verdict of each, by name; what is not well has its last log lines in its reason."""
+    def wait(
+        self, services: Sequence[ServiceOutput], *, settle: bool = False
+    ) -> dict[str, Verdict]:
+        """The verdict of each, by name; what is not well has its last log lines in its reason.
+
+        With `settle`, for containers that have just started, all must stay up a while longer: one
+        that ends again and again may well answer in between.
+        """
         end = self.clock() + self.deadline
         first: Mapping[str, Seen] = self.daemon.look(self.stack)
         begun = {name: seen.restarts for name, seen in first.items()}
@@ -75,10 +83,27 @@ class Gate:
             done |= {n: verdict for n, verdict in now.items() if verdict.well or verdict.hopeless}
             self.on_progress(sum(v.well for v in done.values()), len(services))
             late = {n: verdict for n, verdict in now.items() if n not in done}
+            if not late and settle and all(verdict.well for verdict in done.values()):
+                settle = False
+                self.sleep(_SETTLE_SECONDS)
+                done = {name: done[name] for name in self._stayed(services, begun)}
+                if len(done) < len(services):
+                    continue
             if not late or self.clock() >= end:
                 verdicts = done | late
                 return {s.name: self._explained(s, verdicts[s.name]) for s in services}
             self.sleep(_POLL_SECONDS)
+
+    def _stayed(self, services: Sequence[ServiceOutput], begun: Mapping[str, int]) -> list[str]:
+        """Those that run, and have not ended since the start."""
+        seen = self.daemon.look(self.stack)
+        return [
+            one.name
+            for one in services
+            if (now := seen.get(one.container)) is not None
+            and now.runs
+            and now.restarts == begun.get(one.container, 0)
+        ]
 
     def once(self, services: Sequence[ServiceOutput]) -> dict[str, Verdict]:
         """How each is at this moment."""

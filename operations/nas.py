@@ -157,7 +157,7 @@ class Nas:
     def _gated(self, applied: Applied, documents: NasDocuments) -> Deployed:
         gate = self.gate(self.daemon(documents.nas.docker))
         services = recorded(applied.state)
-        failed = _failed(gate.wait(services))
+        failed = _failed(gate.wait(services, settle=bool(applied.changes)))
         # Only what no gate has let pass with this image: what worked before fails for another
         # reason, and an older program on its data would make that worse.
         good = self._ungated.images()
@@ -173,7 +173,7 @@ class Nas:
         if back:
             applied = self._hold(applied.state, back, documents)
             again = [s for s in recorded(applied.state) if s.name in back]
-            failed |= _failed(gate.wait(again))
+            failed |= _failed(gate.wait(again, settle=True))
         self._ungated.clear()
         if failed:
             raise GateFailed(_told(failed, back), hint=_hint(back))

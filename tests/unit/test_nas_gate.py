@@ -146,6 +146,24 @@ def test_a_service_that_ends_again_and_again_is_given_up() -> None:
     assert time.now < 10
 
 
+def test_what_ends_right_after_its_check_is_looked_at_again() -> None:
+    calm, again = {"x-redis": SEEN}, {"x-redis": replace(SEEN, restarts=1)}
+    # It answered, ended, and answered once more; then it stays.
+    made, time = gate(FakeDaemon([calm, calm, again, again]))
+    assert made.wait([REDIS], settle=True)["redis"].well
+    assert time.now >= 3
+    # It answers whenever it is asked, and ends in between.
+    ends = [{"x-redis": replace(SEEN, restarts=n)} for n in (0, 0, 1, 3)]
+    made, _ = gate(FakeDaemon(ends))
+    assert made.wait([REDIS], settle=True)["redis"].reason.startswith("it ended 3 times")
+
+
+def test_nobody_waits_for_what_was_not_started() -> None:
+    made, time = gate(FakeDaemon([{"x-redis": SEEN}]))
+    assert made.wait([REDIS])["redis"].well
+    assert time.now == 0
+
+
 def test_progress_is_told() -> None:
     told: list[tuple[int, int]] = []
     made, _ = gate(FakeDaemon([{"x-redis": SEEN}], [ILL, WELL]))

@@ -103,8 +103,12 @@ class FakeGate:
     # Between the update and its check.
     dies: bool = False
     waited: list[list[str]] = field(default_factory=list)
+    settled: list[bool] = field(default_factory=list)
 
-    def wait(self, services: Sequence[ServiceOutput]) -> dict[str, Verdict]:
+    def wait(
+        self, services: Sequence[ServiceOutput], *, settle: bool = False
+    ) -> dict[str, Verdict]:
+        self.settled.append(settle)
         self.waited.append([one.name for one in services])
         if self.dies:
             raise KeyboardInterrupt
@@ -154,6 +158,7 @@ def test_a_deploy_whose_services_work_is_done(rig: Rig) -> None:
     assert [one.name for one in deployed.services] == ["a", "b"]
     assert not deployed.held
     assert rig.gate.waited == [["a", "b"]]
+    assert rig.gate.settled == [True]
 
 
 def test_one_that_does_not_work_is_put_back_and_the_others_are_left(rig: Rig) -> None:
