@@ -16,13 +16,15 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.utils import socket as docker_socket
 
 from operations.backups.archive import add, as_file
-from operations.backups.errors import BackupFailed, Ended
+from operations.backups.errors import BackupFailed, Ended, ProgramFailed, tells_of_trouble
 from operations.daemon import Unreachable
 
 _CALL_SECONDS = 60
 _EXIT_SECONDS = 10.0
 _POLL_SECONDS = 0.2
 _LINES = 5
+# Ended as it was told to, or by SIGINT, SIGKILL or SIGTERM.
+_KILLED = frozenset({0, 130, 137, 143})
 _CHUNK = 1024 * 1024
 # The exact size ends the input: not every way to a daemon can close one direction alone.
 _FED = 'size="$1"; shift; head -c "$size" | "$@"'
@@ -143,15 +145,20 @@ class Box:
         while not ready():
             state = self.inspect()["State"]
             if not state["Running"]:
-                raise Ended(
-                    f"{self.service}: {self.name} ended with {state['ExitCode']}: {self._words()}"
-                )
+                raise self._ended(state)
             if time.monotonic() > end:
                 raise BackupFailed(
                     f"{self.service}: {self.name} took over {seconds:g} s until {until}: "
                     f"{self._words()}"
                 )
             time.sleep(_POLL_SECONDS)
+
+    def _ended(self, state: Mapping[str, Any]) -> Ended:
+        code, words = state["ExitCode"], self._words()
+        return Ended(
+            f"{self.service}: {self.name} ended with {code}: {words}",
+            killed=bool(state.get("OOMKilled")) or code in _KILLED or tells_of_trouble(words),
+        )
 
     def _words(self) -> str:
         said: bytes = self.api.logs(self.name, tail=_LINES)
@@ -161,7 +168,9 @@ class Box:
         if code == 0:
             return
         told = "\n".join(said.strip().splitlines()[-_LINES:]) or "it said nothing"
-        raise BackupFailed(f"{self.service}: {program} in {self.name} ended with {code}: {told}")
+        raise ProgramFailed(
+            f"{self.service}: {program} in {self.name} ended with {code}: {told}", code=code
+        )
 
     def _exit_code(self, made: str) -> int | None:
         """Its output may end a moment before it does."""

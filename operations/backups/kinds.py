@@ -43,6 +43,8 @@ class Scratch:
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     # Only what is spoken to over the network needs one.
     network: bool = False
+    # It reads the backup as it starts: ending by itself then speaks against that.
+    loads: bool = False
 
 
 class Kind(Protocol):
@@ -73,7 +75,7 @@ class Kind(Protocol):
         ...
 
     def fill(self, site: Site, backup: Kept, /) -> None:
-        """Put the data into a scratch container that is ready."""
+        """Put the data into a scratch container that is ready; Unfit when it is to blame itself."""
         ...
 
     def faults(self, site: Site, backup: Kept, /) -> list[str]:

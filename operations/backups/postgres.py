@@ -2,9 +2,10 @@
 
 import io
 import secrets
+from pathlib import Path
 
 from contracts.backups import Fact
-from operations.backups.errors import BackupFailed
+from operations.backups.errors import BackupFailed, ProgramFailed, Unfit, tells_of_trouble
 from operations.backups.kinds import Scratch, Site, Subject
 from operations.backups.store import Draft, Kept, Taken
 
@@ -13,11 +14,13 @@ _USER = '-U "${POSTGRES_USER:-postgres}"'
 _DATABASES = (
     "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname"
 )
-# Tables with rows of their own, without those that an extension brings.
+# Tables with rows of their own, without those that an extension brings, and without materialized
+# views that were never filled: to read one is an error.
 _COUNTS = r"""
 SELECT format('SELECT %L, count(*) FROM %I.%I', n.nspname || '.' || c.relname, n.nspname, c.relname)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+AND c.relispopulated
 AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
                 AND d.objid = c.oid AND d.deptype = 'e')
 ORDER BY 1 \gexec
@@ -45,6 +48,8 @@ _CREATE = r"""
 SELECT format('CREATE DATABASE %I', :'db')
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'db') \gexec
 """
+# Anything above is a program that is not there, or that was killed.
+_OWN_CODES = range(1, 126)
 _MAKE = f'printf %s "$2" | {_PSQL} --dbname=postgres --set ON_ERROR_STOP=1 --set db="$1"'
 
 
@@ -95,7 +100,7 @@ class Postgres:
             if file.name != _GLOBALS:
                 site.say(f"{site.subject.service}: restoring database {file.holds}")
                 site.box.run("sh", "-c", _MAKE, "sh", file.holds, _CREATE)
-                site.box.feed(["sh", "-c", _RESTORE, "sh", file.holds], backup.path(file))
+                _restore(site, file.holds, backup.path(file))
 
     def scratch(self, subject: Subject) -> Scratch:
         """The same user and database; nobody can connect, and the password is nobody's."""
@@ -122,6 +127,15 @@ class Postgres:
 def _databases(site: Site) -> list[str]:
     told = site.box.run("sh", "-c", f'{_PSQL} --dbname=postgres --command "$1"', "sh", _DATABASES)
     return told.splitlines()
+
+
+def _restore(site: Site, database: str, dump: Path) -> None:
+    try:
+        site.box.feed(["sh", "-c", _RESTORE, "sh", database], dump)
+    except ProgramFailed as error:
+        if error.code not in _OWN_CODES or tells_of_trouble(error.message):
+            raise
+        raise Unfit(error.message) from None
 
 
 def _counted(told: str) -> dict[str, int]:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 
 from contracts.backups import Fact
-from operations.backups.errors import BackupFailed
+from operations.backups.errors import BackupFailed, Unfit, tells_of_trouble
 from operations.backups.kinds import Scratch, Site, Subject
 from operations.backups.reach import reached
 from operations.backups.store import Draft, Kept, Taken
@@ -23,6 +23,15 @@ _ALIASES = "aliases.json"
 _SECONDS = 1800.0
 # Snapshots of a collection that is written to, until one has a known count.
 _ATTEMPTS = 3
+# How the node answers to content that it cannot take; other failures are of the moment.
+_UNFIT = frozenset(
+    {
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+    }
+)
 
 
 class Qdrant:
@@ -118,7 +127,7 @@ class _Node:
         target = f"/collections/{quote(name, safe='')}/snapshots/upload"
         with path.open("rb") as file:
             params = {"priority": "snapshot", "wait": "true"}
-            self._ask("POST", target, params=params, files={"snapshot": (path.name, file)})
+            self._give("POST", target, params=params, files={"snapshot": (path.name, file)})
 
     def aliases(self) -> dict[str, str]:
         answer = self._client.get("/aliases")
@@ -134,7 +143,7 @@ class _Node:
             for alias, collection in aliases.items()
         ]
         if actions:
-            self._ask("POST", "/collections/aliases", json={"actions": actions})
+            self._give("POST", "/collections/aliases", json={"actions": actions})
 
     def _snapshot(self, name: str, path: Path) -> Fact:
         folder = f"/collections/{quote(name, safe='')}/snapshots"
@@ -159,6 +168,16 @@ class _Node:
 
     def _ask(self, method: str, path: str, **more: Any) -> Any:  # noqa: ANN401 - JSON
         return self._result(self._request(method, path, **more))
+
+    def _give(self, method: str, path: str, **more: Any) -> None:  # noqa: ANN401 - JSON
+        """Ask for something that a backup holds to be taken."""
+        answer = self._request(method, path, **more)
+        try:
+            self._result(answer)
+        except BackupFailed as error:
+            if answer.status_code not in _UNFIT or tells_of_trouble(error.message):
+                raise
+            raise Unfit(error.message) from None
 
     def _request(self, method: str, path: str, **more: Any) -> httpx.Response:  # noqa: ANN401
         return self._client.request(method, path, **more)

@@ -66,7 +66,8 @@ class Redis:
             command=(
                 *("redis-server", "--dir", "/data", "--dbfilename", "dump.rdb"),
                 *("--appendonly", "no", "--save", ""),
-            )
+            ),
+            loads=True,
         )
 
     def prepare(self, site: Site, backup: Kept) -> None:
@@ -129,7 +130,8 @@ def _append_only(site: Site, folder: str, dump: Path) -> dict[str, Path | bytes]
     manifest = f"{inside}/{name}.manifest"
     old = site.box.read(f"{folder}/{manifest}") or ""
     text, base, increment = append_only_manifest(old, name)
-    # With an append-only file Redis ignores a snapshot: this one is that file's base.
+    # With an append-only file Redis ignores a snapshot: this one is that file's base. The manifest
+    # is written last: cut off before it, Redis starts with what it had.
     return {f"{inside}/{base}": dump, f"{inside}/{increment}": b"", manifest: text.encode()}
 
 

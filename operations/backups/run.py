@@ -5,12 +5,15 @@ import secrets
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from docker.errors import ImageNotFound
+
 from contracts.backups import BackupKind, BackupSettings, Manifest, backup_id, mismatches
 from operations.backups.box import Box, connected
-from operations.backups.errors import BackupFailed, Ended, HoldsData, NotVerified
+from operations.backups.errors import BackupFailed, Ended, HoldsData, NotVerified, Unfit
 from operations.backups.kinds import Kind, Scratch, Site, Subject
 from operations.backups.postgres import Postgres
 from operations.backups.qdrant import Qdrant
@@ -71,8 +74,8 @@ class Backups:
         No store tells when its data was last changed, so all data may be newer than the backup.
         """
         backup.check()
-        with self._alone(), self._site(subject) as site:
-            kind = kind_of(backup.manifest.kind)
+        kind = kind_of(backup.manifest.kind)
+        with self._alone(), self._site(subject, starting=kind) as site:
             held = [f"{n} {what}" for what, n in kind.count(site).items() if n]
             if held and not overwrite:
                 raise HoldsData(
@@ -87,14 +90,17 @@ class Backups:
             return mismatches(backup.manifest.facts, known)
 
     def verify(self, subject: Subject, backup: Kept) -> Manifest:
-        """Restore into a container that is gone afterwards; NotVerified says what differs."""
+        """Restore into a container that is gone afterwards; NotVerified says what differs.
+
+        Only that marks the backup. Any other failure says nothing of it.
+        """
         with self._alone():
             try:
                 backup.check()
                 with self._scratch(subject, backup) as site:
                     kind = kind_of(backup.manifest.kind)
-                    wrong = mismatches(backup.manifest.facts, kind.count(site))
-                    _require_none(backup, wrong + kind.faults(site, backup))
+                    _require_none(backup, mismatches(backup.manifest.facts, kind.count(site)))
+                    _require_none(backup, kind.faults(site, backup))
             except NotVerified as error:
                 self.store.record(backup, failed=error.message, verified=None)
                 raise
@@ -113,12 +119,21 @@ class Backups:
             yield
 
     @contextlib.contextmanager
-    def _site(self, subject: Subject) -> Generator[Site]:
+    def _site(self, subject: Subject, *, starting: Kind | None = None) -> Generator[Site]:
+        """The running service; with its kind, one that was stopped is started."""
         with connected(self.url) as api:
             box = Box(api=api, name=subject.container, service=subject.service)
+            site = Site(box=box, subject=subject, url=self.url, say=self.say)
             if not box.inspect()["State"]["Running"]:
-                raise BackupFailed(f"{subject.service}: its container does not run")
-            yield Site(box=box, subject=subject, url=self.url, say=self.say)
+                if starting is None:
+                    raise BackupFailed(
+                        f"{subject.service}: its container does not run",
+                        hint=f"`agent-docker nas restart {subject.service}` starts it",
+                    )
+                # A restore that was cut off may have left it so.
+                self.say(f"{subject.service}: starting it, because it was stopped")
+                _start(starting, site)
+            yield site
 
     @contextlib.contextmanager
     def _scratch(self, subject: Subject, backup: Kept) -> Generator[Site]:
@@ -130,8 +145,9 @@ class Backups:
             box = Box(api=api, name=name, service=subject.service)
             site = Site(box=box, subject=subject, url=self.url, say=self.say)
             try:
-                _create(api, name, subject, backup, kind.scratch(subject))
-                yield _filled(kind, site, backup)
+                how = kind.scratch(subject)
+                _create(api, name, subject, backup, how)
+                yield _filled(kind, site, backup, how)
             finally:
                 _remove_scratches(api, subject.container)
 
@@ -144,28 +160,35 @@ def _require_none(backup: Kept, wrong: list[str]) -> None:
         )
 
 
-def _filled(kind: Kind, site: Site, backup: Kept) -> Site:
-    """An empty container of the backup's own image that cannot take it speaks against it."""
-    kind.prepare(site, backup)
+def _start(kind: Kind, site: Site) -> None:
     site.box.start()
+    site.box.wait(lambda: kind.ready(site), seconds=_READY_SECONDS, until="it was ready")
+
+
+def _filled(kind: Kind, site: Site, backup: Kept, how: Scratch) -> Site:
+    """What an empty container of the backup's own image cannot take speaks against it."""
+    kind.prepare(site, backup)
     try:
-        site.box.wait(lambda: kind.ready(site), seconds=_READY_SECONDS, until="it was ready")
+        _start(kind, site)
     except Ended as error:
+        if error.killed or not how.loads:
+            raise
         raise NotVerified(error.message) from None
     try:
         kind.fill(site, backup)
-    except BackupFailed as error:
+    except Unfit as error:
         raise NotVerified(error.message, hint=error.hint) from None
     return site
 
 
 def _create(api: Any, name: str, subject: Subject, backup: Kept, how: Scratch) -> None:  # noqa: ANN401
+    """The image's id is of this machine alone; elsewhere, or pulled anew, its name finds it."""
     networks: Mapping[str, Any] = {}
     if how.network:
         networks = api.inspect_container(subject.container)["NetworkSettings"]["Networks"]
-    api.create_container(
-        backup.manifest.image_id,
-        list(how.command) or None,
+    make = partial(
+        api.create_container,
+        command=list(how.command) or None,
         name=name,
         environment=dict(how.env),
         user=subject.user,
@@ -177,6 +200,17 @@ def _create(api: Any, name: str, subject: Subject, backup: Kept, how: Scratch) -
             security_opt=["no-new-privileges:true"],
         ),
     )
+    manifest = backup.manifest
+    try:
+        make(manifest.image_id)
+    except ImageNotFound:
+        try:
+            make(manifest.image)
+        except ImageNotFound:
+            raise BackupFailed(
+                f"{manifest.service}: the image {manifest.image} of the backup is not there",
+                hint=f"`docker pull {manifest.image}` on the daemon's machine",
+            ) from None
 
 
 def _remove_scratches(api: Any, container: str) -> None:  # noqa: ANN401 - the client's

@@ -12,14 +12,15 @@ from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from minio import Minio
-from minio.error import MinioException
+from minio.error import MinioException, S3Error
+from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
 from contracts.backups import BackupFile, Fact
-from operations.backups.errors import BackupFailed
+from operations.backups.errors import BackupFailed, Unfit
 from operations.backups.kinds import Scratch, Site, Subject
 from operations.backups.reach import reached
 from operations.backups.store import Draft, Kept, Taken
@@ -29,6 +30,10 @@ _USER, _PASSWORD = "MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"
 # Without it the client asks for the region of each bucket.
 _REGION = "us-east-1"
 _META = "x-amz-meta-"
+# What readers need to understand the bytes.
+_HEADERS = ("cache-control", "content-disposition", "content-encoding", "content-language")
+_CHUNK = 1024 * 1024
+_GONE = "NoSuchKey"
 # Of each bucket, so many objects are read back whole in a restore test.
 _SAMPLE = 100
 
@@ -43,6 +48,7 @@ class _Stored:
     sha256: str
     content_type: str
     metadata: dict[str, str] = field(default_factory=dict[str, str])
+    headers: dict[str, str] = field(default_factory=dict[str, str])
 
 
 class S3:
@@ -79,15 +85,11 @@ class S3:
                 site.say(f"{site.subject.service}: putting {len(stored)} objects into {bucket}")
                 if not client.bucket_exists(bucket):
                     client.make_bucket(bucket)
-                for one, content in _members(backup.path(archive), stored):
-                    client.put_object(
-                        bucket,
-                        one.key,
-                        content,
-                        one.size,
-                        content_type=one.content_type,
-                        metadata=dict(one.metadata),
-                    )
+                try:
+                    for one, content in _members(backup.path(archive), stored):
+                        _put(client, bucket, one, content)
+                except tarfile.TarError as error:
+                    raise Unfit(f"{site.subject.service}: {archive.name}: {error}") from None
 
     def scratch(self, subject: Subject) -> Scratch:
         """The same program with a user of its own, on the service's own network."""
@@ -114,10 +116,10 @@ class S3:
         """Objects of a sample that come back with another content."""
         with _client(site) as client:
             return [
-                f"object {archive.holds}/{one.key}: its content differs"
+                f"object {archive.holds}/{one.key}: {fault}"
                 for archive, stored in _archives(backup)
                 for one in _sample(stored)
-                if _read_back(client, archive.holds, one.key) != one.sha256
+                if (fault := _fault(client, archive.holds, one)) is not None
             ]
 
 
@@ -133,50 +135,99 @@ def _facts(bucket: str, stored: list[_Stored]) -> dict[str, Fact]:
 
 
 def _copy(client: Minio, bucket: str, archive: Path) -> list[_Stored]:
+    stored: list[_Stored] = []
     with tarfile.open(archive, "w") as tar:
-        return [
-            _copy_one(client, bucket, str(found.object_name), tar, f"{number:09d}")
-            for number, found in enumerate(client.list_objects(bucket, recursive=True), start=1)
-        ]
+        for number, found in enumerate(client.list_objects(bucket, recursive=True), start=1):
+            try:
+                one = _copy_one(client, bucket, str(found.object_name), tar, f"{number:09d}")
+            except S3Error as error:
+                # Deleted since it was listed.
+                if error.code != _GONE:
+                    raise
+                continue
+            stored.append(one)
+    return stored
 
 
 def _copy_one(client: Minio, bucket: str, key: str, tar: tarfile.TarFile, member: str) -> _Stored:
-    answer = client.get_object(bucket, key)
-    try:
+    with _opened(client, bucket, key) as content:
         info = tarfile.TarInfo(member)
         # As it is now: it may be another object than the one that was listed.
-        info.size = int(answer.headers["Content-Length"])
-        content = _Hashed(answer)
+        info.size = content.size
         tar.addfile(info, content)
-    finally:
-        answer.close()
-        answer.release_conn()
-    headers = {name.lower(): value for name, value in answer.headers.items()}
+    headers = content.headers
     return _Stored(
         member=member,
         key=key,
-        size=info.size,
+        size=content.size,
         sha256=content.digest,
         content_type=headers.get("content-type", "application/octet-stream"),
         metadata={n.removeprefix(_META): v for n, v in headers.items() if n.startswith(_META)},
+        headers={name: headers[name] for name in _HEADERS if name in headers},
     )
 
 
-class _Hashed:
-    """What is read from it is hashed on the way."""
+class _Content:
+    """An object's bytes as they are stored, and hashed on the way; BackupFailed unless all come."""
 
-    def __init__(self, source: Any) -> None:  # noqa: ANN401 - anything with read()
-        self._source = source
+    def __init__(self, answer: BaseHTTPResponse, name: str) -> None:
+        self._answer, self._name = answer, name
         self._sum = hashlib.sha256()
+        self.headers = {name.lower(): value for name, value in answer.headers.items()}
+        length = self.headers.get("content-length", "")
+        if not length.isdigit():
+            raise BackupFailed(f"object {name}: the S3 store does not say how long it is")
+        self.size = self._left = int(length)
 
     def read(self, size: int = -1, /) -> bytes:
-        data: bytes = self._source.read(size)
+        """As many bytes as are asked for, none at the end."""
+        wanted = self._left if size < 0 else min(size, self._left)
+        if not wanted:
+            return b""
+        data = self._take(wanted)
+        if len(data) != wanted:
+            raise BackupFailed(f"object {self._name}: it ended before its {self.size} bytes")
+        self._left -= wanted
         self._sum.update(data)
         return data
+
+    def require_end(self) -> None:
+        """BackupFailed when there is more than the store said."""
+        if self._left or self._take(1):
+            raise BackupFailed(f"object {self._name}: it is not the {self.size} bytes of its head")
 
     @property
     def digest(self) -> str:
         return self._sum.hexdigest()
+
+    def _take(self, size: int) -> bytes:
+        # The client would unpack what is stored packed.
+        return self._answer.read(size, decode_content=False)
+
+
+@contextlib.contextmanager
+def _opened(client: Minio, bucket: str, key: str) -> Generator[_Content]:
+    answer = client.get_object(bucket, key)
+    try:
+        content = _Content(answer, f"{bucket}/{key}")
+        yield content
+        content.require_end()
+    finally:
+        answer.close()
+        answer.release_conn()
+
+
+def _put(client: Minio, bucket: str, one: _Stored, content: BinaryIO) -> None:
+    # With its prefix, a name of a user's own is not taken for a header.
+    named = {f"{_META}{name}": value for name, value in one.metadata.items()}
+    client.put_object(
+        bucket,
+        one.key,
+        content,
+        one.size,
+        content_type=one.content_type,
+        metadata={**named, **one.headers},
+    )
 
 
 def _archives(backup: Kept) -> list[tuple[BackupFile, list[_Stored]]]:
@@ -204,16 +255,17 @@ def _sample(stored: list[_Stored]) -> list[_Stored]:
     return stored[::step][:_SAMPLE]
 
 
-def _read_back(client: Minio, bucket: str, key: str) -> str:
-    answer = client.get_object(bucket, key)
+def _fault(client: Minio, bucket: str, one: _Stored) -> str | None:
+    """What is wrong with the object in the store."""
     try:
-        content = hashlib.sha256()
-        for chunk in answer.stream():
-            content.update(chunk)
-        return content.hexdigest()
-    finally:
-        answer.close()
-        answer.release_conn()
+        with _opened(client, bucket, one.key) as content:
+            while content.read(_CHUNK):
+                pass
+    except S3Error as error:
+        if error.code != _GONE:
+            raise
+        return "it is missing"
+    return None if content.digest == one.sha256 else "its content differs"
 
 
 def _version() -> str:

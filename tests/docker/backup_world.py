@@ -185,6 +185,8 @@ class PostgresData(Service):
             "INSERT INTO documents (body, embedding) "
             "SELECT repeat('x', i % 50), '[1,2,3]' FROM generate_series(1, 2000) i"
         )
+        # Never filled, it cannot be counted.
+        self.sql("CREATE MATERIALIZED VIEW later AS SELECT 1 AS a WITH NO DATA")
         self.sql("CREATE ROLE reader NOLOGIN; GRANT SELECT ON documents TO reader")
         self.sql('CREATE DATABASE "other db"', "postgres")
         self.sql("CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2)", "other db")

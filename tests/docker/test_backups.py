@@ -227,6 +227,35 @@ def test_real_redis_a_restore_leaves_no_old_files(world: World, tmp_path: Path) 
         assert "newer" in str(service.look())
 
 
+def test_real_redis_a_restore_that_was_cut_off_can_be_repeated(
+    world: World, tmp_path: Path
+) -> None:
+    backups = world.backups(tmp_path)
+    with world.service("redis") as service:
+        service.write()
+        before = service.look()
+        backups.take(service.subject)
+        service.lose()
+        # As a restore leaves it that is killed before it starts Redis again.
+        service.container.stop(timeout=20)
+        assert backups.restore(service.subject, backups.store.of("redis", None)) == []
+        assert service.look() == before
+
+
+def test_real_redis_is_verified_with_its_image_pulled_anew(world: World, tmp_path: Path) -> None:
+    backups = world.backups(tmp_path)
+    with world.service("redis") as service:
+        service.write()
+        backups.take(service.subject)
+        path = backups.store.of("redis", None).folder / "manifest.json"
+        rewritten(path, imageId=f"sha256:{'0' * 64}")
+        assert backups.verify(service.subject, backups.store.of("redis", None)).verified
+        rewritten(path, image="local/no-such:1")
+        with pytest.raises(BackupFailed, match="no-such:1 of the backup is not there"):
+            backups.verify(service.subject, backups.store.of("redis", None))
+    assert backups.store.of("redis", None).manifest.failed is None
+
+
 def test_a_daemon_that_is_gone_says_nothing_of_a_backup(world: World, tmp_path: Path) -> None:
     with world.service("redis") as service:
         world.backups(tmp_path).take(service.subject)

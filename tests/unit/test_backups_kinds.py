@@ -1,20 +1,25 @@
 """What the kinds decide without a container."""
 
 import os
+import re
 import socket
 import sys
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from operations.backups.errors import BackupFailed
+from contracts.backups import BackupFile, Manifest
+from operations.backups.errors import BackupFailed, ProgramFailed, Unfit
 from operations.backups.kinds import Site, Subject
 from operations.backups.postgres import Postgres, _counted
+from operations.backups.qdrant import _Node
 from operations.backups.reach import forwarding, place_of, reached
 from operations.backups.redis import _keyspace, append_only_manifest, key_facts
-from operations.backups.store import Draft
+from operations.backups.store import Draft, Kept
 
 # Redis.
 
@@ -58,6 +63,26 @@ def test_counts_are_told_line_by_line() -> None:
     assert _counted(told) == {"public.a": 3, "odd.t|x": 12, "pg_dump": 0}
 
 
+SUBJECT = Subject(service="db", kind="postgres", container="db", image="pg:16", port=5432)
+
+
+def kept(folder: Path, name: str) -> Kept:
+    (folder / name).write_bytes(b"x")
+    file = BackupFile(name=name, holds="agents", size=1, sha256="")
+    taken = datetime(2026, 11, 25, tzinfo=UTC)
+    manifest = Manifest(
+        id="1",
+        service="db",
+        kind="postgres",
+        image="pg:16",
+        image_id="sha256:1",
+        taken=taken,
+        files=(file,),
+        facts={},
+    )
+    return Kept(folder=folder, manifest=manifest)
+
+
 class FakeBox:
     """Tells what a session tells whose pg_dump failed."""
 
@@ -76,12 +101,86 @@ class FakeBox:
 
 
 def test_a_failed_pg_dump_fails_the_backup(tmp_path: Path) -> None:
-    subject = Subject(service="db", kind="postgres", container="db", image="pg:16", port=5432)
     box: Any = FakeBox()
-    site = Site(box=box, subject=subject, url="unix:///run/docker.sock")
+    site = Site(box=box, subject=SUBJECT, url="unix:///run/docker.sock")
     with pytest.raises(BackupFailed, match="connection lost"):
         Postgres().back_up(site, Draft(folder=tmp_path))
     assert box.fed == 0
+
+
+class ViewBox(FakeBox):
+    """Has a materialized view that was never filled."""
+
+    def copy_out(self, command: object, into: object) -> str:
+        del into
+        if "pg_class" in str(command) and "AND c.relispopulated" not in str(command):
+            raise BackupFailed('materialized view "later" has not been populated')
+        return "public.a|3\npg_dump|0\n"
+
+
+def test_a_view_that_was_never_filled_is_not_counted(tmp_path: Path) -> None:
+    box: Any = ViewBox()
+    site = Site(box=box, subject=SUBJECT, url="unix:///run/docker.sock")
+    assert Postgres().count(site)["rows of agents public.a"] == 3
+    assert "rows of agents public.a" in Postgres().back_up(site, Draft(folder=tmp_path)).facts
+
+
+class RestoreBox(FakeBox):
+    """Its pg_restore fails."""
+
+    def __init__(self, said: str, code: int | None) -> None:
+        self.error = ProgramFailed(said, code=code)
+
+    def feed(self, command: object, source: object) -> None:
+        del source
+        if "pg_restore" in str(command):
+            raise self.error
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "unfit"),
+    [
+        ("pg_restore: error: could not uncompress data: (null)", 1, True),
+        ("pg_restore: error: server closed the connection unexpectedly", 1, False),
+        ("ERROR: could not extend file: No space left on device", 1, False),
+        ("it said nothing", 137, False),
+        ("it said nothing", None, False),
+    ],
+)
+def test_only_content_that_postgres_cannot_take_is_unfit(
+    tmp_path: Path, said: str, code: int | None, *, unfit: bool
+) -> None:
+    box: Any = RestoreBox(said, code)
+    site = Site(box=box, subject=SUBJECT, url="unix:///run/docker.sock")
+    with pytest.raises(BackupFailed, match=re.escape(said)) as error:
+        Postgres().fill(site, kept(tmp_path, "database-1.dump"))
+    assert isinstance(error.value, Unfit) == unfit
+
+
+# Qdrant.
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "unfit"),
+    [
+        (400, "Wrong input: the archive is broken", True),
+        (500, "Service internal error: failed to unpack", True),
+        (500, "Service internal error: No space left on device", False),
+        (503, "starting", False),
+    ],
+)
+def test_only_content_that_qdrant_cannot_take_is_unfit(
+    tmp_path: Path, status: int, said: str, *, unfit: bool
+) -> None:
+    client = httpx.Client(
+        base_url="http://qdrant.test",
+        transport=httpx.MockTransport(lambda _request: httpx.Response(status, text=said)),
+    )
+    path = tmp_path / "collection-1.snapshot"
+    path.write_bytes(b"x")
+    with client, pytest.raises(BackupFailed, match=said) as error:
+        _Node(client, "qdrant").recover("docs", path)
+    assert isinstance(error.value, Unfit) == unfit
 
 
 # Reaching a container.
