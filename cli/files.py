@@ -38,7 +38,7 @@ class LocalFiles:
             ("passphrase", secrets.token_urlsafe(24)),
             ("vast-key", DUMMY_PREFIX + secrets.token_hex(16)),
             ("tailnet-key", DUMMY_PREFIX + secrets.token_hex(16)),
-            ("owner", secrets.token_hex(6)),
+            ("owner", fresh_owner()),
         ):
             if not (self.folder / name).exists():
                 # Whole or not at all: an empty passphrase would be one for ever.
@@ -90,6 +90,14 @@ class LocalFiles:
     def of_one_cloud(self) -> list[Path]:
         """The folders that are forgotten with a cloud."""
         return [*(self.folder / name for name in _OF_ONE_CLOUD), self.before]
+
+
+def fresh_owner() -> str:
+    """A random owner that YAML reads as text: never digits only, nor a number such as 1e5."""
+    while True:
+        owner = secrets.token_hex(6)
+        if owner[0].isalpha():
+            return owner
 
 
 def write_whole(path: Path, text: str, mode: int = 0o600) -> None:

@@ -2,7 +2,6 @@
 
 import io
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from cli.files import write_whole
+from cli.files import fresh_owner, write_whole
 from cli.settings import read_yaml, settings_file
 from contracts.errors import SettingsError
 from contracts.labels import OWNER_PATTERN
@@ -48,7 +47,7 @@ def init(stack: str, env: Mapping[str, str]) -> Given:
                 hint="machines carry it: put back the one that was there, or remove the line",
             )
         return Given(path=path, owner=owner, written=False)
-    fresh = _fresh()
+    fresh = fresh_owner()
     config.insert(0, KEY, fresh)
     text = io.StringIO()
     yaml.dump(document, text)
@@ -60,11 +59,3 @@ def _mapping(document: Any, key: str) -> Any:  # noqa: ANN401 - ruamel's own kin
     if document.get(key) is None:
         document[key] = CommentedMap()
     return document[key]
-
-
-def _fresh() -> str:
-    """A random owner that YAML reads as text: never digits only, nor a number such as 1e5."""
-    while True:
-        owner = secrets.token_hex(6)
-        if owner[0].isalpha():
-            return owner

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli import completion, leftovers
+from cli import files as files_module
 from cli.files import LocalFiles, write_whole
 from cli.init import KEY, init
 from cli.lock import Occupied, exclusive
@@ -211,3 +212,14 @@ def test_completion_reads_slots_and_stacks(
     assert completion.stacks("g") == ["gpu"]
     monkeypatch.setenv("AGENT_DOCKER_SETTINGS_DIR", "/nowhere")
     assert completion.stacks("") == []
+
+
+def test_the_owner_is_no_number_to_yaml(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # The first is infinite to YAML and nothing to JSON, the second is a whole number.
+    drawn = iter(["12345e678901", "123456789012", "a23456789012"])
+    monkeypatch.setattr(files_module.secrets, "token_hex", lambda _n: next(drawn))
+    assert files_module.fresh_owner() == "a23456789012"
+    monkeypatch.undo()
+    files = LocalFiles(folder=tmp_path)
+    files.prepare()
+    assert files.read("owner")[0].isalpha()
