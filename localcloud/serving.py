@@ -2,12 +2,16 @@
 
 import asyncio
 import contextlib
+import json
+import signal
 import socket
+import sys
 import threading
-from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from typing import Any, Literal, Protocol
 
 import uvicorn
+from starlette.applications import Starlette
 
 START_SECONDS = 20.0
 BACKLOG = 256
@@ -42,6 +46,51 @@ class Server(uvicorn.Server):
             await self.shutdown(sockets)
         elif self.started:
             self.on_ready()
+
+
+class Bound:
+    """An application bound to its port, not serving yet."""
+
+    def __init__(
+        self,
+        app: Starlette,
+        sock: socket.socket,
+        *,
+        http: type[asyncio.Protocol] | Literal["auto"] = "auto",
+    ) -> None:
+        self._sock = sock
+        config = uvicorn.Config(
+            app,
+            http=http,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=5,
+        )
+        self._server = Server(config)
+
+    async def serve(self, on_ready: Callable[[], None]) -> None:
+        """Serve until `stop`; then nothing is in flight any more."""
+        self._server.on_ready = on_ready
+        await self._server.serve([self._sock])
+
+    def stop(self) -> None:
+        """Let `serve` return."""
+        self._server.should_exit = True
+
+
+async def serve_until_signal(served: Served, start_line: Mapping[str, str]) -> None:
+    """Serve until SIGTERM or SIGINT; `start_line` goes to standard output once it does."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, served.stop)
+
+    def announce() -> None:
+        sys.stdout.write(json.dumps(dict(start_line)) + "\n")
+        sys.stdout.flush()
+
+    await served.serve(announce)
 
 
 def listen(port: int) -> tuple[socket.socket, str]:

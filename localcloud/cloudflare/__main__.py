@@ -2,16 +2,15 @@
 
 import argparse
 import asyncio
-import json
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from localcloud.cloudflare.app import create_app
 from localcloud.cloudflare.cloud import new_cloud
-from localcloud.cloudflare.server import CloudflareServer, start_line
+from localcloud.cloudflare.server import start_line
 from localcloud.cloudflare.settings import DEFAULT_ZONE, LOOPBACK, Settings
-from localcloud.serving import listen
+from localcloud.serving import Bound, listen, serve_until_signal
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,16 +54,7 @@ async def serve(chosen: Settings) -> None:
     cloud = new_cloud(chosen)
     sock, root = listen(chosen.port)
     with sock:
-        server = CloudflareServer(cloud, sock)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, server.stop)
-
-        def announce() -> None:
-            sys.stdout.write(json.dumps(start_line(cloud, root)) + "\n")
-            sys.stdout.flush()
-
-        await server.serve(announce)
+        await serve_until_signal(Bound(create_app(cloud), sock), start_line(cloud, root))
 
 
 def main(arguments: Sequence[str]) -> int:

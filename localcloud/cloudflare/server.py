@@ -1,43 +1,14 @@
 """Running the emulator: in the foreground for the command, in a thread for tests."""
 
 import contextlib
-import socket
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Unpack
-
-import uvicorn
 
 from localcloud.cloudflare.app import PREFIX, create_app
 from localcloud.cloudflare.cloud import Cloud, new_cloud
 from localcloud.cloudflare.settings import Options, Settings
-from localcloud.serving import Server, listen, serving
-
-
-class CloudflareServer:
-    """One emulator bound to its port, not serving yet."""
-
-    def __init__(self, cloud: Cloud, sock: socket.socket) -> None:
-        self.cloud = cloud
-        self._sock = sock
-        config = uvicorn.Config(
-            create_app(cloud),
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=5,
-        )
-        self._server = Server(config)
-
-    async def serve(self, on_ready: Callable[[], None]) -> None:
-        """Serve until `stop`; then nothing is in flight any more."""
-        self._server.on_ready = on_ready
-        await self._server.serve([self._sock])
-
-    def stop(self) -> None:
-        """Let `serve` return."""
-        self._server.should_exit = True
+from localcloud.serving import Bound, listen, serving
 
 
 @dataclass(frozen=True)
@@ -70,5 +41,5 @@ def running_cloudflare(**options: Unpack[Options]) -> Generator[RunningCloudflar
     """Run an emulator in a thread."""
     cloud = new_cloud(Settings(**options))
     sock, root = listen(cloud.settings.port)
-    with sock, serving(CloudflareServer(cloud, sock), "cloudflare"):
+    with sock, serving(Bound(create_app(cloud), sock), "cloudflare"):
         yield RunningCloudflare(**start_line(cloud, root), cloud=cloud)

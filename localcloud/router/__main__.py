@@ -2,15 +2,13 @@
 
 import argparse
 import asyncio
-import json
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
 from localcloud.router.server import RouterServer, start_line
 from localcloud.router.settings import DEFAULT_QUEUE, Settings
-from localcloud.serving import listen
+from localcloud.serving import listen, serve_until_signal
 
 URL_VARIABLE = "REDIS_URL"
 
@@ -45,16 +43,7 @@ async def serve(chosen: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     sock, url = listen(chosen.port)
     with sock:
-        server = RouterServer(chosen, sock)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, server.stop)
-
-        def announce() -> None:
-            sys.stdout.write(json.dumps(start_line(url)) + "\n")
-            sys.stdout.flush()
-
-        await server.serve(announce)
+        await serve_until_signal(RouterServer(chosen, sock), start_line(url))
 
 
 if __name__ == "__main__":

@@ -2,42 +2,22 @@
 
 import contextlib
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Unpack
-
-import uvicorn
 
 from localcloud.router.app import create_app
 from localcloud.router.settings import Options, Settings
 from localcloud.router.state import Router
-from localcloud.serving import Server, listen, serving
+from localcloud.serving import Bound, listen, serving
 
 
-class RouterServer:
+class RouterServer(Bound):
     """One router bound to its port, not serving yet."""
 
     def __init__(self, settings: Settings, sock: socket.socket) -> None:
         self.router = Router(settings)
-        self._sock = sock
-        config = uvicorn.Config(
-            create_app(self.router),
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=5,
-        )
-        self._server = Server(config)
-
-    async def serve(self, on_ready: Callable[[], None]) -> None:
-        """Serve until `stop`; then nothing is in flight any more."""
-        self._server.on_ready = on_ready
-        await self._server.serve([self._sock])
-
-    def stop(self) -> None:
-        """Let `serve` return."""
-        self._server.should_exit = True
+        super().__init__(create_app(self.router), sock)
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,11 @@
 
 import argparse
 import asyncio
-import json
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
-from localcloud.serving import listen
+from localcloud.serving import listen, serve_until_signal
 from localcloud.vastai.machines.addresses import available_addresses
 from localcloud.vastai.server import Emulator, start_line
 from localcloud.vastai.settings import Settings, random_first_id
@@ -59,17 +57,9 @@ async def serve(chosen: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     sock, url = listen(chosen.port)
     addresses = available_addresses()
-    emulator = Emulator(chosen, sock, addresses)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, emulator.stop)
-
-    def announce() -> None:
-        sys.stdout.write(json.dumps(start_line(url, addresses)) + "\n")
-        sys.stdout.flush()
-
     with sock:
-        await emulator.serve(announce)
+        emulator = Emulator(chosen, sock, addresses)
+        await serve_until_signal(emulator, start_line(url, addresses))
 
 
 if __name__ == "__main__":

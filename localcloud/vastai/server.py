@@ -7,10 +7,9 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar, Unpack
 
-import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from localcloud.serving import Server, listen, serving
+from localcloud.serving import Bound, listen, serving
 from localcloud.vastai.api.app import create_app
 from localcloud.vastai.api.edge import CUT, Edge
 from localcloud.vastai.cloud import Cloud
@@ -36,33 +35,18 @@ class _CuttableProtocol(H11Protocol):
         self.app = app
 
 
-class Emulator:
-    """One emulator bound to its port, not serving yet."""
+class Emulator(Bound):
+    """One emulator bound to its port, not serving yet; once served, no machine answers any more."""
 
     def __init__(self, settings: Settings, sock: socket.socket, addresses: Addresses) -> None:
         self.cloud = Cloud(settings)
         self.edge = Edge(self.cloud, Machines(self.cloud, addresses))
-        self._sock = sock
-        config = uvicorn.Config(
-            create_app(self.edge),
-            http=_CuttableProtocol,
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=5,
-        )
-        self._server = Server(config)
-
-    async def serve(self, on_ready: Callable[[], None]) -> None:
-        """Serve until `stop`; then no machine answers any more."""
-        self._server.on_ready = on_ready
-        await self._server.serve([self._sock])
+        super().__init__(create_app(self.edge), sock, http=_CuttableProtocol)
 
     def stop(self) -> None:
         """Let `serve` return; waiting calls are cut."""
         self.edge.holds.stop()
-        self._server.should_exit = True
+        super().stop()
 
 
 @dataclass(frozen=True)
