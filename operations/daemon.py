@@ -6,13 +6,11 @@ import threading
 from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
-
-import docker
-import requests
-from docker.errors import APIError, DockerException, NotFound
+from typing import Any
 
 from contracts.errors import AgentDockerError
+from operations import docker_client
+from operations.docker_client import docker_api, unreachable
 
 _STACK_LABEL = "agent-docker.stack"
 _ROLE_LABEL = "agent-docker.role"
@@ -25,12 +23,6 @@ _OLDEST_API = (1, 41)
 _CONNECT_SECONDS = 2.0
 # As Docker writes it for "never".
 _NEVER = "0001-"
-
-
-class Unreachable(AgentDockerError):
-    """The daemon does not answer; whatever runs there goes on."""
-
-    exit_code = 1
 
 
 class TooOld(AgentDockerError):
@@ -90,8 +82,8 @@ class Daemon:
 
     def require_recent(self) -> None:
         """TooOld unless it is Docker 20.10 or newer, the oldest that the services were run on."""
-        with self._client() as client:
-            told: Mapping[str, Any] = cast("Any", client.api).version()
+        with self._api() as api:
+            told: Mapping[str, Any] = api.version()
         if not is_recent(str(told.get("ApiVersion") or "")):
             raise TooOld(
                 f"the Docker daemon {self.url} is version {told.get('Version')}, 20.10 or newer "
@@ -101,14 +93,12 @@ class Daemon:
 
     def look(self, stack: str) -> dict[str, Seen]:
         """Every service's container of `stack`, by the container's name."""
-        with self._client() as client:
+        with self._api() as api:
             wanted = [f"{_STACK_LABEL}={stack}", f"{_ROLE_LABEL}=service"]
-            # Its type stubs leave the rows open.
-            api: Any = client.api
             found: list[Seen] = []
             for row in api.containers(all=True, filters={"label": wanted}):
                 # It may have gone since it was listed.
-                with contextlib.suppress(NotFound):
+                with contextlib.suppress(docker_client.NotFound):
                     found.append(seen_in(api.inspect_container(row["Id"])))
         return {seen.name: seen for seen in found}
 
@@ -118,13 +108,12 @@ class Daemon:
         Another stack of the same name may be on the daemon: its containers have another prefix.
         """
         removed: list[str] = []
-        with self._client(timeout=_REMOVE_SECONDS) as client:
-            api: Any = client.api
+        with self._api(timeout=_REMOVE_SECONDS) as api:
             for row in api.containers(all=True, filters={"label": f"{_STACK_LABEL}={stack}"}):
                 name = _resource_of(row["Labels"])
                 if row["Id"] in recorded or f"/{prefix}{name}" not in row["Names"]:
                     continue
-                with contextlib.suppress(NotFound):
+                with contextlib.suppress(docker_client.NotFound):
                     # It may have begun to work: its data must be whole.
                     api.stop(row["Id"])
                     api.remove_container(row["Id"], force=True)
@@ -157,68 +146,59 @@ class Daemon:
 
     def _exec(self, seen: Seen) -> Probe:
         shell = ("/bin/sh", "-c") if seen.test[0] == "CMD-SHELL" else ()
-        with self._client() as client:
+        with self._api() as api:
             try:
-                made = client.api.exec_create(seen.id, [*shell, *seen.test[1:]])
-                said: bytes = client.api.exec_start(made["Id"])
-                code = client.api.exec_inspect(made["Id"])["ExitCode"]
-            except APIError as error:
+                made = api.exec_create(seen.id, [*shell, *seen.test[1:]])
+                said: bytes = api.exec_start(made["Id"])
+                code = api.exec_inspect(made["Id"])["ExitCode"]
+            except docker_client.APIError as error:
                 return Probe(healthy=False, said=str(error.explanation or error))
         text = said.decode(errors="replace").strip()
         return Probe(healthy=code == 0, said=text or f"its health test ended with {code}")
 
     def remove(self, seen: Seen) -> None:
         """Stop the container as its image asks for, and remove it; its volumes stay."""
-        with self._client(timeout=_REMOVE_SECONDS) as client, contextlib.suppress(NotFound):
-            api: Any = client.api
+        gone = contextlib.suppress(docker_client.NotFound)
+        with self._api(timeout=_REMOVE_SECONDS) as api, gone:
             api.stop(seen.id)
             api.remove_container(seen.id, force=True)
 
     def logs(self, name: str, *, tail: int) -> str:
         """The last `tail` lines that the container wrote."""
-        with self._client() as client, self._known(name):
-            said: bytes = client.api.logs(name, tail=tail)
+        with self._api() as api, self._known(name):
+            said: bytes = api.logs(name, tail=tail)
         return said.decode(errors="replace").rstrip()
 
     def follow(self, name: str, *, tail: int) -> Iterator[str]:
         """What the container writes, as it comes, after its last `tail` lines."""
-        with self._client(timeout=None) as client, self._known(name):
-            for part in client.api.logs(name, tail=tail, stream=True, follow=True):
+        with self._api(timeout=None) as api, self._known(name):
+            for part in api.logs(name, tail=tail, stream=True, follow=True):
                 yield part.decode(errors="replace")
 
     def restart(self, name: str, *, grace: int) -> None:
         """Stop the container within `grace` seconds and start it again."""
-        with self._client(timeout=_CALL_SECONDS + grace) as client, self._known(name):
-            client.api.restart(name, timeout=grace)
+        with self._api(timeout=_CALL_SECONDS + grace) as api, self._known(name):
+            api.restart(name, timeout=grace)
 
     @contextlib.contextmanager
     def _known(self, name: str) -> Generator[None]:
         try:
             yield
-        except NotFound:
+        except docker_client.NotFound:
             raise AgentDockerError(
                 f"{name} has no container on {self.url}",
                 hint="`agent-docker nas status` shows what there is, `nas up` makes the rest",
             ) from None
 
     @contextlib.contextmanager
-    def _client(self, timeout: float | None = _CALL_SECONDS) -> Generator[docker.DockerClient]:
+    def _api(self, timeout: float | None = _CALL_SECONDS) -> Generator[Any]:
         try:
-            client = docker.DockerClient(
-                base_url=self.url,
-                version="auto",
-                timeout=cast("int", timeout),
-                use_ssh_client=self.url.startswith("ssh://"),
-            )
-            with contextlib.closing(client):
-                yield client
-        except NotFound:
+            with docker_api(self.url, timeout=timeout) as api:
+                yield api
+        except docker_client.NotFound:
             raise
-        except (DockerException, requests.RequestException, OSError) as error:
-            raise Unreachable(
-                f"the Docker daemon {self.url} does not answer: {_first_line(error)}",
-                hint="see that the machine is on, and that this user may use its docker command",
-            ) from None
+        except (docker_client.DockerException, docker_client.RequestException, OSError) as error:
+            raise unreachable(self.url, error) from None
 
 
 def _resource_of(labels: Mapping[str, str]) -> str:
@@ -272,7 +252,3 @@ def _time(text: str) -> datetime | None:
         return None
     whole = text.partition(".")[0].rstrip("Z")
     return datetime.fromisoformat(f"{whole}+00:00")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

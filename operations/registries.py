@@ -1,13 +1,10 @@
 """Digests of image references, as a registry tells them to the NAS's own daemon."""
 
-import contextlib
 from typing import Any
 
-import docker
-import requests
-from docker.errors import DockerException
-
 from contracts.errors import AgentDockerError
+from operations import docker_client
+from operations.docker_client import docker_api
 
 _SECONDS = 30
 
@@ -22,17 +19,9 @@ def digest(url: str, reference: str) -> str:
     NoDigest when the registry does not answer, or has no such image.
     """
     try:
-        client = docker.DockerClient(
-            base_url=url,
-            version="auto",
-            timeout=_SECONDS,
-            use_ssh_client=url.startswith("ssh://"),
-        )
-        with contextlib.closing(client):
-            # Its type stubs leave this call open.
-            api: Any = client.api
+        with docker_api(url, timeout=_SECONDS) as api:
             told: dict[str, Any] = api.inspect_distribution(reference)
-    except (DockerException, requests.RequestException, OSError) as error:
+    except (docker_client.DockerException, docker_client.RequestException, OSError) as error:
         said = " ".join(str(error).split())
         raise NoDigest(f"{reference}: no registry told its digest: {said}") from None
     descriptor: dict[str, Any] = told.get("Descriptor") or {}

@@ -10,14 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import docker
-import requests
-from docker.errors import APIError, DockerException, NotFound
-from docker.utils import socket as docker_socket
-
+from operations import docker_client
 from operations.backups.archive import add, as_file
 from operations.backups.errors import BackupFailed, Ended, ProgramFailed, tells_of_trouble
-from operations.daemon import Unreachable
+from operations.docker_client import docker_api, unreachable
 
 _CALL_SECONDS = 60
 _EXIT_SECONDS = 10.0
@@ -26,6 +22,8 @@ _LINES = 5
 # Ended as it was told to, or by SIGINT, SIGKILL or SIGTERM.
 _KILLED = frozenset({0, 130, 137, 143})
 _CHUNK = 1024 * 1024
+# As Docker numbers the streams of a program.
+_STDOUT = 1
 # The exact size ends the input: not every way to a daemon can close one direction alone.
 _FED = 'size="$1"; shift; head -c "$size" | "$@"'
 
@@ -70,7 +68,7 @@ class Box:
             made = self.api.exec_create(self.name, list(command))["Id"]
             with self._line(made) as line:
                 for stream, data in _frames(line):
-                    if stream == docker_socket.STDOUT:
+                    if stream == _STDOUT:
                         into.write(data)
                     else:
                         said.append(data)
@@ -109,7 +107,7 @@ class Box:
         out = io.BytesIO()
         try:
             self.take(path, out)
-        except NotFound:
+        except docker_client.NotFound:
             return None
         return out.getvalue().decode()
 
@@ -184,7 +182,7 @@ class Box:
         """A container may end at any moment; whoever waits for it asks again, or sees that."""
         try:
             yield
-        except APIError as error:
+        except docker_client.APIError as error:
             # One whose stream never began still holds its connection.
             if error.response is not None:
                 error.response.close()
@@ -210,7 +208,9 @@ class Box:
 
 
 def _frames(line: Any) -> Iterator[tuple[int, bytes]]:  # noqa: ANN401 - a socket, or ssh's
-    client: Any = docker_socket
+    from docker.utils import socket as frames  # noqa: PLC0415 - as in operations.docker_client
+
+    client: Any = frames
     return cast("Iterator[tuple[int, bytes]]", client.frames_iter(line, tty=False))
 
 
@@ -218,18 +218,10 @@ def _frames(line: Any) -> Iterator[tuple[int, bytes]]:  # noqa: ANN401 - a socke
 def connected(url: str) -> Generator[Any]:
     """The daemon's API. What it refuses is BackupFailed, a daemon that is gone Unreachable."""
     try:
-        client = docker.DockerClient(
-            base_url=url,
-            version="auto",
-            timeout=_CALL_SECONDS,
-            use_ssh_client=url.startswith("ssh://"),
-        )
-        with contextlib.closing(client):
-            yield client.api
-    except APIError as error:
+        with docker_api(url, timeout=_CALL_SECONDS) as api:
+            yield api
+    except docker_client.APIError as error:
         raise BackupFailed(f"the Docker daemon {url} refused: {error.explanation}") from None
-    except (DockerException, requests.RequestException) as error:
-        raise Unreachable(
-            f"the Docker daemon {url} does not answer: {error}",
-            hint="see that the machine is on, and that this user may use its docker command",
-        ) from None
+    # No OSError here: a full disk of this machine is not the daemon's.
+    except (docker_client.DockerException, docker_client.RequestException) as error:
+        raise unreachable(url, error) from None

@@ -9,9 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from docker.errors import ImageNotFound
-
 from contracts.backups import BackupKind, BackupSettings, Manifest, backup_id, mismatches
+from operations import docker_client
 from operations.backups.box import Box, connected
 from operations.backups.errors import BackupFailed, Ended, HoldsData, NotVerified, Unfit
 from operations.backups.kinds import Kind, Scratch, Site, Subject
@@ -203,10 +202,10 @@ def _create(api: Any, name: str, subject: Subject, backup: Kept, how: Scratch) -
     manifest = backup.manifest
     try:
         make(manifest.image_id)
-    except ImageNotFound:
+    except docker_client.ImageNotFound:
         try:
             make(manifest.image)
-        except ImageNotFound:
+        except docker_client.ImageNotFound:
             raise BackupFailed(
                 f"{manifest.service}: the image {manifest.image} of the backup is not there",
                 hint=f"`docker pull {manifest.image}` on the daemon's machine",

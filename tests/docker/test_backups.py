@@ -17,7 +17,8 @@ import pytest
 from contracts.backups import BackupKind
 from operations.backups.errors import BackupFailed, HoldsData, NotVerified
 from operations.backups.store import Kept, Store
-from operations.daemon import Daemon, Unreachable
+from operations.daemon import Daemon
+from operations.docker_client import Unreachable
 from tests.docker.backup_world import CANARY, RECIPES, QdrantData, World, backup_world, rewritten
 from tests.docker.daemon import Docker
 from tests.docker.nas_images import healthy

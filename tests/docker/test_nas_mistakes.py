@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from contracts.errors import AgentDockerError
-from operations.daemon import Unreachable
+from operations.docker_client import Unreachable
 from operations.errors import CutOff, Failed, OperationError, WrongPassphrase
 from operations.nas_records import held_in
 from tests.docker.daemon import Docker, until

@@ -179,6 +179,14 @@ def test_the_command_loads_engine_tools_and_local_cloud_lazily() -> None:
     assert {path: found for path, found in eager.items() if found} == {}
 
 
+def test_the_command_starts_without_docker() -> None:
+    loaded = "import sys, cli.app; print(*{'docker', 'minio', 'requests'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", loaded], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []
+
+
 # Import-linter's contracts break when they should.
 
 

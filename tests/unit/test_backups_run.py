@@ -18,7 +18,7 @@ from operations.backups.errors import BackupFailed, Ended, NotVerified, Unfit
 from operations.backups.kinds import Scratch, Site, Subject
 from operations.backups.run import Backups
 from operations.backups.store import Draft, Kept, Taken
-from operations.daemon import Unreachable
+from operations.docker_client import Unreachable
 
 NOW = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)
 SUBJECT = Subject(service="redis", kind="redis", container="redis", image="redis:7", port=6379)
