@@ -52,7 +52,7 @@ def status(*, production: Production = False, as_json: Json = False) -> None:
         services = recorded(state)
         daemon = nas.daemon(profile.documents.nas.docker)
         seen = daemon.look(NAS)
-        verdicts = Gate(daemon=daemon, stack=NAS).once(services)
+        verdicts = Gate(daemon=daemon, stack=NAS).once(services, seen)
     view = view_of(profile.kind, NAS, services, seen, verdicts, held_in(state), now())
     view = with_backups(view, last_backups(profile))
     if as_json:

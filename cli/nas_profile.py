@@ -5,6 +5,7 @@ import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,7 +55,7 @@ class NasProfile:
         """The settings that a deploy takes."""
         return self.target.settings
 
-    @property
+    @cached_property
     def documents(self) -> NasDocuments:
         """The same, checked."""
         keys = ("nas", "services", "ingress", "images", "backups")

@@ -105,14 +105,19 @@ class Gate:
             and now.restarts == begun.get(one.container, 0)
         ]
 
-    def once(self, services: Sequence[ServiceOutput]) -> dict[str, Verdict]:
-        """How each is at this moment."""
-        return self._look(services, {})
+    def once(
+        self, services: Sequence[ServiceOutput], seen: Mapping[str, Seen] | None = None
+    ) -> dict[str, Verdict]:
+        """How each is at this moment; `seen` is what the daemon reported just now, if it was."""
+        return self._look(services, {}, seen)
 
     def _look(
-        self, services: Sequence[ServiceOutput], begun: Mapping[str, int]
+        self,
+        services: Sequence[ServiceOutput],
+        begun: Mapping[str, int],
+        seen: Mapping[str, Seen] | None = None,
     ) -> dict[str, Verdict]:
-        seen = self.daemon.look(self.stack)
+        seen = self.daemon.look(self.stack) if seen is None else seen
         return {
             service.name: self._judge(service, seen.get(service.container), begun)
             for service in services

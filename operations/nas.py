@@ -128,10 +128,8 @@ class Nas:
                     hint="name one with --image",
                 )
             held = {name: Held(failed=service.declared, image=wanted, reason=reason)}
-            before = documents_of(found.settings, found.state, where=self.stack.target.stack)
-            applied = self._hold(found.state, held, before, guarded)
-            documents = documents_of(found.settings, applied.state, where=self.stack.target.stack)
-            return self._gated(applied, documents)
+            documents = documents_of(found.settings, found.state, where=self.stack.target.stack)
+            return self._gated(self._hold(found.state, held, documents, guarded), documents)
 
     def release(self, name: str, *, guarded: Mapping[str, str] | None = None) -> Deployed:
         """Run the declared image of service `name` again."""
@@ -139,12 +137,11 @@ class Nas:
             found = self.stack.snapshot()
             service_of(recorded(found.state), name)
             left = {n: h for n, h in held_in(found.state).items() if n != name}
-            before = documents_of(found.settings, found.state, where=self.stack.target.stack)
+            documents = documents_of(found.settings, found.state, where=self.stack.target.stack)
             changes = {outputs.HELD: dumped(left)}
             applied = self._engine(
-                lambda stack: stack.apply(changes, expendable=None, guarded=guarded), before
+                lambda stack: stack.apply(changes, expendable=None, guarded=guarded), documents
             )
-            documents = documents_of(found.settings, applied.state, where=self.stack.target.stack)
             return self._gated(applied, documents)
 
     def require_well(self, services: Sequence[ServiceOutput]) -> None:

@@ -34,6 +34,8 @@ class StackState:
     machines: tuple[RecordedMachine, ...] = ()
     pending: tuple[str, ...] = ()
     resources: int = 0
+    # Providers' ids of what is recorded and there; of a half-done replacement the old one is gone.
+    ids: frozenset[str] = frozenset()
 
     @property
     def slots(self) -> SlotSet | None:
@@ -78,6 +80,9 @@ def read(deployment: Mapping[str, Any] | None) -> StackState:
             if row.get("type") == "creating" and row["resource"].get("type") == INSTANCE_TYPE
         ),
         resources=len(rows),
+        ids=frozenset(
+            str(row["id"]) for row in rows if row.get("id") and not row.get("pendingReplacement")
+        ),
     )
 
 
