@@ -3,20 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
+from pydantic import AwareDatetime
 
-from cli.views import out, show_rows
+from cli.views import View, out, show_rows
 from contracts.backups import BackupSettings, Manifest
 from operations.backups.retention import by_service, check_is_due, hours, kept
 
 
-class BackupView(BaseModel):
+class BackupView(View):
     """One backup. `keptBy` names the rules that keep it; without any the next run removes it."""
-
-    model_config = ConfigDict(
-        frozen=True, alias_generator=to_camel, serialize_by_alias=True, validate_by_name=True
-    )
 
     service: str
     backup: str

@@ -3,11 +3,9 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
 from rich.markup import escape
 
-from cli.views import out, show_rows
+from cli.views import View, out, show_rows
 from contracts.images import tag_of
 from contracts.nas import Held
 from contracts.outputs import ServiceOutput
@@ -15,12 +13,8 @@ from operations.daemon import Seen
 from operations.gate import Verdict
 
 
-class ServiceView(BaseModel):
+class ServiceView(View):
     """One service: what is declared, what runs, and what a check of this moment says."""
-
-    model_config = ConfigDict(
-        frozen=True, alias_generator=to_camel, serialize_by_alias=True, validate_by_name=True
-    )
 
     service: str
     port: int | None
@@ -38,12 +32,8 @@ class ServiceView(BaseModel):
     last_backup: datetime | None = None
 
 
-class NasView(BaseModel):
+class NasView(View):
     """All services."""
-
-    model_config = ConfigDict(
-        frozen=True, alias_generator=to_camel, serialize_by_alias=True, validate_by_name=True
-    )
 
     profile: str
     stack: str

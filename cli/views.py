@@ -57,12 +57,16 @@ talk = Console(
 )
 
 
-class SlotView(BaseModel):
-    """One slot as `status` shows it. Prices in $/h."""
+class View(BaseModel):
+    """What a command shows: a table for people, the same facts in camelCase for scripts."""
 
     model_config = ConfigDict(
         frozen=True, alias_generator=to_camel, serialize_by_alias=True, validate_by_name=True
     )
+
+
+class SlotView(View):
+    """One slot as `status` shows it. Prices in $/h."""
 
     slot: str
     contract: int | None
@@ -75,12 +79,8 @@ class SlotView(BaseModel):
     image: str
 
 
-class FleetView(BaseModel):
+class FleetView(View):
     """The fleet as `status` shows it."""
-
-    model_config = ConfigDict(
-        frozen=True, alias_generator=to_camel, serialize_by_alias=True, validate_by_name=True
-    )
 
     profile: str
     stack: str

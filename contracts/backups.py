@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import AwareDatetime, ConfigDict, Field
 
+from contracts.outputs import Recorded
 from contracts.settings import Strict
 
 BackupKind = Literal["postgres", "redis", "qdrant", "s3"]
@@ -32,21 +32,11 @@ class BackupSettings(Strict):
     )
 
 
-class _Recorded(BaseModel):
-    """A record that a later version may read although it has keys of an even later one."""
-
-    model_config = ConfigDict(
-        extra="ignore",
-        frozen=True,
-        defer_build=True,
-        alias_generator=to_camel,
-        serialize_by_alias=True,
-        validate_by_name=True,
-        validate_by_alias=True,
-    )
+class _Record(Recorded):
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
 
-class Fact(_Recorded):
+class Fact(_Record):
     """How many there were: one number, or bounds where the data went on changing."""
 
     least: int
@@ -62,7 +52,7 @@ class Fact(_Recorded):
         return str(self.least) if self.least == self.most else f"{self.least} to {self.most}"
 
 
-class BackupFile(_Recorded):
+class BackupFile(_Record):
     """One file of a backup. `holds` is what is in it: a database, a collection, a bucket."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
@@ -71,7 +61,7 @@ class BackupFile(_Recorded):
     sha256: str
 
 
-class Manifest(_Recorded):
+class Manifest(_Record):
     """What is known of one whole backup; without this record there is no backup.
 
     `verified` is when a restore test passed last, `failed` why the last one did not.

@@ -21,8 +21,8 @@ GPU_OUTPUTS = (SLOTS, INSTANCES, COST_PER_HOUR, OWNER, PROGRAM, HEALTH_PATH, FEN
 NAS_OUTPUTS = (SERVICES, HELD, TUNNEL, PROGRAM, UPDATES)
 
 
-class ServiceOutput(BaseModel):
-    """One service as the nas stack records it."""
+class Recorded(BaseModel):
+    """A record that a later version may read although it has keys of an even later one."""
 
     model_config = ConfigDict(
         extra="ignore",
@@ -31,6 +31,10 @@ class ServiceOutput(BaseModel):
         alias_generator=to_camel,
         serialize_by_alias=True,
     )
+
+
+class ServiceOutput(Recorded):
+    """One service as the nas stack records it."""
 
     name: str
     container: str = Field(description="Name of the container on the NAS.")
@@ -44,16 +48,8 @@ class ServiceOutput(BaseModel):
     owner: str = Field(description="Who answers for it.")
 
 
-class InstanceOutput(BaseModel):
+class InstanceOutput(Recorded):
     """One machine of the fleet as the gpu stack records it."""
-
-    model_config = ConfigDict(
-        extra="ignore",
-        frozen=True,
-        defer_build=True,
-        alias_generator=to_camel,
-        serialize_by_alias=True,
-    )
 
     slot: str
     contract: int = Field(description="Vast.ai's id of the rental.")
