@@ -1,17 +1,12 @@
 """Giving a stack its owner id: what makes its machines recognisable as its own."""
 
-import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-
-from cli.files import fresh_owner, write_whole
-from cli.settings import read_yaml, settings_file
+from cli.files import fresh_owner
+from cli.settings import Editable, settings_file
 from contracts.errors import SettingsError
 from contracts.labels import OWNER_PATTERN
 from contracts.program import PROJECT
@@ -34,11 +29,8 @@ def init(stack: str, env: Mapping[str, str]) -> Given:
     An owner that is there stays: another one would make every machine a stranger.
     """
     path = settings_file(stack, env)
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096  # Long lines of the file stay as they are.
-    document: Any = read_yaml(path, yaml) or CommentedMap()
-    config = _mapping(document, "config")
+    settings = Editable(path)
+    config = settings.config
     owner: object = config.get(KEY)
     if owner is not None:
         if not isinstance(owner, str) or not re.fullmatch(OWNER_PATTERN, owner):
@@ -49,13 +41,5 @@ def init(stack: str, env: Mapping[str, str]) -> Given:
         return Given(path=path, owner=owner, written=False)
     fresh = fresh_owner()
     config.insert(0, KEY, fresh)
-    text = io.StringIO()
-    yaml.dump(document, text)
-    write_whole(path, text.getvalue(), mode=path.stat().st_mode & 0o777)
+    settings.write()
     return Given(path=path, owner=fresh, written=True)
-
-
-def _mapping(document: Any, key: str) -> Any:  # noqa: ANN401 - ruamel's own kind of mapping
-    if document.get(key) is None:
-        document[key] = CommentedMap()
-    return document[key]

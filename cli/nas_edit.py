@@ -1,6 +1,5 @@
 """`agent-docker nas add|update|remove` and `nas images lock`: the services' settings file."""
 
-import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +10,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from cli.context import Json, Production
-from cli.files import LocalFiles, write_whole
 from cli.nas_profile import NAS, local_daemon, production_nas
 from cli.progress import progress
-from cli.settings import read_yaml, settings_file
+from cli.settings import Editable, settings_file
 from cli.views import out, show_json, talk
 from contracts.errors import AgentDockerError, SettingsError
 from contracts.program import PROJECT
@@ -101,10 +99,9 @@ def lock(*, production: Production = False, as_json: Json = False) -> None:
         if production:
             url = production_nas(os.environ).documents.nas.docker
         else:
-            LocalFiles.of(os.environ)
             url = local_daemon(os.environ)
-        yaml, document, services = _read()
-        config: Any = document["config"]
+        settings, services = _opened()
+        config = settings.config
         locked: dict[str, str] = dict(config.get(_IMAGES) or {})
         images = {str(row.get("image")) for row in services if row.get("image")}
         wanted = sorted(image for image in images if "@" not in image)
@@ -117,7 +114,7 @@ def lock(*, production: Production = False, as_json: Json = False) -> None:
                 missing.append(reference)
                 talk.print(error.message, style="yellow", markup=False)
         config[_IMAGES] = {ref: locked[ref] for ref in wanted if ref in locked}
-        _write(yaml, document)
+        settings.write()
     if as_json:
         show_json({"images": dict(config[_IMAGES]), "missing": missing})
     else:
@@ -136,37 +133,21 @@ def _path() -> Path:
     return settings_file(NAS, os.environ)
 
 
-def _read() -> tuple[YAML, Any, Rows]:
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    document: Any = read_yaml(_path(), yaml) or CommentedMap()
-    config: Any = document.get("config") or {}
-    services = config.get(_SERVICES)
+def _opened() -> tuple[Editable, Rows]:
+    settings = Editable(_path())
+    services = settings.config.get(_SERVICES)
     if not isinstance(services, list):
-        raise SettingsError(f"{_path()}: {_SERVICES} must be a list of services")
-    return yaml, document, cast("Rows", services)
+        raise SettingsError(f"{settings.path}: {_SERVICES} must be a list of services")
+    return settings, cast("Rows", services)
 
 
 def _edit(change: Callable[[Rows], None]) -> None:
     """Change the services; the file is written only when they are right afterwards."""
-    yaml, document, services = _read()
+    settings, services = _opened()
     change(services)
-    plain: Any = YAML(typ="safe").load(_text(yaml, document))
-    parse(Services, plain["config"][_SERVICES], where=str(_path()), key=_SERVICES)
-    _write(yaml, document)
-
-
-def _write(yaml: YAML, document: Any) -> None:  # noqa: ANN401 - as above
-    path = _path()
-    write_whole(path, _text(yaml, document), mode=path.stat().st_mode & 0o777)
-
-
-def _text(yaml: YAML, document: Any) -> str:  # noqa: ANN401 - as above
-    text = io.StringIO()
-    yaml.dump(document, text)
-    return text.getvalue()
+    plain: Any = YAML(typ="safe").load(settings.text)
+    parse(Services, plain["config"][_SERVICES], where=str(settings.path), key=_SERVICES)
+    settings.write()
 
 
 def _find(services: Rows, name: str) -> Any:  # noqa: ANN401 - ruamel's own

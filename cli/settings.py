@@ -1,13 +1,15 @@
 """The stacks' settings files, read before anything is started."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
-from cli.files import ROOT
+from cli.files import ROOT, write_whole
 from contracts.errors import SettingsError
 from contracts.fleet import FleetSettings
 from contracts.program import PROJECT
@@ -39,6 +41,37 @@ def read_yaml(path: Path, yaml: YAML | None = None) -> Any:  # noqa: ANN401 - an
         if part is not None and not isinstance(part, Mapping):
             raise SettingsError(f"{path}: {name} must be a mapping, got {part!r}")
     return document
+
+
+class Editable:
+    """A stack's settings file that is changed in place: comments, order and quotes stay."""
+
+    def __init__(self, path: Path) -> None:
+        self._yaml = YAML()
+        self._yaml.preserve_quotes = True
+        self._yaml.width = 4096  # Long lines of the file stay as they are.
+        self._yaml.indent(mapping=2, sequence=4, offset=2)
+        self.path = path
+        # Of ruamel's own kinds, which keep comments.
+        self.document: Any = read_yaml(path, self._yaml) or CommentedMap()
+
+    @property
+    def config(self) -> Any:  # noqa: ANN401 - ruamel's own kind of mapping
+        """The settings; an empty mapping is put in where there is none."""
+        if self.document.get("config") is None:
+            self.document["config"] = CommentedMap()
+        return self.document["config"]
+
+    @property
+    def text(self) -> str:
+        """The file as it would be written."""
+        text = io.StringIO()
+        self._yaml.dump(self.document, text)
+        return text.getvalue()
+
+    def write(self) -> None:
+        """Write the file whole, with the mode that it has."""
+        write_whole(self.path, self.text, mode=self.path.stat().st_mode & 0o777)
 
 
 def stack_settings(stack: str, env: Mapping[str, str]) -> dict[str, Any]:
