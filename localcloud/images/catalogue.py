@@ -16,6 +16,14 @@ from localcloud.images.recipe import (
     Text,
 )
 
+# Services of the platform whose image is not one of its own.
+_KINDS: Mapping[str, Kind] = {
+    "minio": "s3",
+    "postgres": "postgres",
+    "redis": "redis",
+    "agent-brain": "qdrant",
+    "cloudflared": "cloudflared",
+}
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 QDRANT = MINIO = Owner(1000, 1000)
 REDIS = Owner(999, 1000)
@@ -44,6 +52,11 @@ _BASE: tuple[Part, ...] = (
 )
 _SHELL = Programs(("dash", "grep", "head", "cat"), "dash, grep and coreutils")
 _AS_SH = Link("/usr/bin/sh", "dash")
+
+
+def kind_of(service: str) -> Kind:
+    """The kind of stand-in that a service of the platform can have."""
+    return _KINDS.get(service, "service")
 
 
 def catalogue() -> Mapping[Kind, Recipe]:

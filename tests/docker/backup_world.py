@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,7 +134,7 @@ class World:
         return self.docker("ps", "-a", "-q", "--filter", "name=restore-test").split()
 
 
-class Service:
+class Service(ABC):
     """A running service whose data can be written, lost and looked at."""
 
     def __init__(self, world: World, container: Container, kind: BackupKind) -> None:
@@ -160,18 +161,18 @@ class Service:
     def run(self, *command: str) -> str:
         return self.world.docker("exec", self.subject.container, *command).strip()
 
-    def write(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def write(self) -> None: ...
 
+    @abstractmethod
     def more(self) -> None:
         """Data that a backup of before does not have."""
-        raise NotImplementedError
 
-    def lose(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def lose(self) -> None: ...
 
-    def look(self) -> object:
-        raise NotImplementedError
+    @abstractmethod
+    def look(self) -> object: ...
 
 
 class PostgresData(Service):

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -90,6 +90,11 @@ class Docker:
         return found[0]
 
 
+def lack(reason: str) -> NoReturn:
+    """A laptop skips, CI fails."""
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+
+
 def require() -> None:
     """What this tier needs is here; without it a laptop skips and CI fails."""
     missing = [package for name, package in NEEDED.items() if shutil.which(name) is None]
@@ -97,7 +102,7 @@ def require() -> None:
     reasons += ["dockerd needs root"] if os.getuid() else []
     reasons += ["Linux only"] if sys.platform != "linux" else []
     if reasons:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("; ".join(reasons))
+        lack("; ".join(reasons))
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import httpx
 from docker import DockerClient
 
 from localcloud.cloudflare.server import RunningCloudflare, running_cloudflare
-from localcloud.images import Kind, ensure
+from localcloud.images import Kind, ensure, kind_of
 from operations.daemon import Daemon, Seen
 from operations.gate import Gate
 from operations.jobs import Event, MessageEvent
@@ -31,13 +31,6 @@ PREFIX = "story-"
 # Its ports are on an address of their own: other tests may publish the same ones.
 ADDRESS = "127.66.0.1"
 GATE_SECONDS = 60.0
-KINDS: dict[str, Kind] = {
-    "minio": "s3",
-    "postgres": "postgres",
-    "redis": "redis",
-    "agent-brain": "qdrant",
-    "cloudflared": "cloudflared",
-}
 
 
 def canary(name: str) -> str:
@@ -130,7 +123,7 @@ class NasWorld:
         """Have another version of a service's image."""
         client = DockerClient(self.docker.host)
         with contextlib.closing(client):
-            ensure(client, {reference: KINDS.get(name, "service")}, lambda _text: None)
+            ensure(client, {reference: kind_of(name)}, lambda _text: None)
 
     def broken(self, reference: str) -> None:
         """Have an image whose program ends at once."""
@@ -193,7 +186,7 @@ def nas_world(
         client = DockerClient(docker.host)
         with contextlib.closing(client):
             kinds: dict[str, Kind] = {
-                row["image"]: KINDS.get(row["name"], "service") for row in settings["services"]
+                row["image"]: kind_of(row["name"]) for row in settings["services"]
             }
             ensure(client, kinds, lambda _text: None)
         names = documents_of(settings, None, where="tests").secrets

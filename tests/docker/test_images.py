@@ -18,7 +18,7 @@ from localcloud.images import (
     ensure,
     standin_program,
 )
-from tests.docker.daemon import Docker, until
+from tests.docker.daemon import Docker, lack, until
 from tests.docker.nas_images import (
     END_SECONDS,
     PASSWORD,
@@ -364,7 +364,7 @@ def test_busybox_serves_where_there_is_no_go(
     try:
         standin_program.busybox()
     except StandInImpossible:
-        pytest.skip("no busybox-static installed")
+        lack("Debian's busybox-static not installed")
     monkeypatch.setattr(standin_program, "find_go", lambda _env: None)
     name = "example.test/agent-mesh:busybox"
     assert ensure(client, {name: "service"}, print) == {name: "stand-in"}

@@ -4,8 +4,8 @@ from localcloud.plugins.shapes import Fields, Shape
 
 _TEXTS: Shape = ["string"]
 _ID: Shape = {"id!": "string"}
-# An object without properties; an empty shape would count as none.
-_BARE: Shape = {"": "any"}
+# An object without properties.
+_BARE: Shape = {}
 
 PROVIDER: Fields = {
     "apiKey": "string",
