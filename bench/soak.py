@@ -113,17 +113,18 @@ class Soak:
         self.hands.actuator.close()
 
     def _sample(self, seconds: float) -> Sample:
-        gc.collect()
         me, folder = psutil.Process(), self.around.folder
+        works = processes_of(folder / "run")
         backend, operations = folder / "backend" / ".pulumi", folder / "operations"
         left = [path for path in operations.iterdir() if path.suffix != ".lock"]
+        gc.collect()
         return Sample(
             rss=me.memory_info().rss,
             # The samples themselves are kept.
             objects=len(gc.get_objects()) - len(self.samples),
             threads=me.num_threads(),
             fds=me.num_fds() if sys.platform != "win32" else 0,
-            processes=sum(_works_in(process, folder / "run") for process in psutil.process_iter()),
+            processes=works,
             temporary=len([*left, *(folder / "tmp").iterdir()]),
             history=sum(1 for _ in (backend / "history").rglob("*.history.json")),
             state=sum(path.stat().st_size for path in (backend / "stacks").rglob("gpu.json")),
@@ -205,6 +206,15 @@ def main() -> int:
     }
     console.print(f"written to {os.path.relpath(figures.write('soak', numbers))}")
     return int(bool(found))
+
+
+def processes_of(run: Path) -> int:
+    """How many processes work on the stack whose turns are kept in `run`."""
+    count = sum(_works_in(process, run) for process in psutil.process_iter())
+    # It keeps four objects for each process of the machine, and where nobody collects dead ones
+    # (a container without an init) each update adds two: nothing that the autoscaler holds.
+    psutil.process_iter.cache_clear()
+    return count
 
 
 def _works_in(process: psutil.Process, run: Path) -> bool:

@@ -1,13 +1,16 @@
 """The short form of `make soak`: 50 updates by one process, and what would be told of a leak."""
 
+import gc
+import subprocess
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.autoscalers import world
-from bench.soak import Sample, Soak, growth, leaks
+from bench.soak import Sample, Soak, growth, leaks, processes_of
 from operations import history
 
 KEPT = 5
@@ -30,6 +33,24 @@ def test_fifty_updates_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> 
     assert stale == []
     last = samples[-1]
     assert (last.processes, last.temporary, last.history) == (0, 0, KEPT)
+
+
+def test_dead_processes_of_the_machine_are_no_objects_of_ours(tmp_path: Path) -> None:
+    """Not every container has somebody who collects them."""
+
+    def objects() -> int:
+        assert processes_of(tmp_path) == 0
+        gc.collect()
+        return len(gc.get_objects())
+
+    before = objects()
+    dead = [subprocess.Popen(["true"]) for _ in range(10)]
+    try:
+        # The `Popen`s count; what psutil would remember of each, four objects, does not.
+        assert objects() - before < 4 * len(dead)
+    finally:
+        for one in dead:
+            one.wait()
 
 
 # What it would be told by.
