@@ -34,7 +34,6 @@ _TARGET = 1.5
 _IMPORTS = {
     "pulumi alone": "import pulumi",
     "stacks.nas": "import stacks.nas",
-    "stacks.nas and the ingress": "import stacks.nas, components.ingress",
 }
 console = Console()
 

@@ -2,12 +2,32 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
-import pulumi_cloudflare as cloudflare
 
+from components.plain import Kind, Plain, given, invoke
 from contracts.nas import IngressSettings, PublicHost
 
+_PACKAGE = "pulumi-cloudflare"
+
+
+def _kind(name: str, *outputs: str, secret: tuple[str, ...] = ()) -> Kind:
+    token = f"cloudflare:index/{name[0].lower()}{name[1:]}:{name}"
+    return Kind(package=_PACKAGE, token=token, outputs=outputs, secret=secret)
+
+
+TUNNEL = _kind("ZeroTrustTunnelCloudflared", secret=("tunnelSecret",))
+RULES = _kind("ZeroTrustTunnelCloudflaredConfig")
+RECORD = _kind("DnsRecord")
+APPLICATION = _kind("ZeroTrustAccessApplication", "aud")
+POLICY = _kind("ZeroTrustAccessPolicy")
+SERVICE_TOKEN = _kind(
+    "ZeroTrustAccessServiceToken", "clientId", "clientSecret", secret=("clientSecret",)
+)
+KINDS = (TUNNEL, RULES, RECORD, APPLICATION, POLICY, SERVICE_TOKEN)
+_FUNCTION = "getZeroTrustTunnelCloudflaredToken"
+ASK = f"cloudflare:index/{_FUNCTION}:{_FUNCTION}"
 _NOBODY = "http_status:404"
 
 
@@ -50,22 +70,27 @@ class Ingress(pulumi.ComponentResource):
         self.token = self._token(tunnel, rules)
         self.clients = {
             name: pulumi.Output.secret(
-                pulumi.Output.all(id=token.client_id, secret=token.client_secret).apply(dict)
+                pulumi.Output.all(
+                    id=token.output("clientId"), secret=token.output("clientSecret")
+                ).apply(dict)
             )
             for name, token in tokens.items()
         }
         self.register_outputs({"tunnelId": self.tunnel_id})
 
-    def _tunnel(self) -> cloudflare.ZeroTrustTunnelCloudflared:
+    def _tunnel(self) -> Plain:
         settings = self._settings
         adopted = settings.tunnel_id is not None
-        return cloudflare.ZeroTrustTunnelCloudflared(
+        return Plain(
+            TUNNEL,
             "tunnel",
-            account_id=settings.account_id,
-            name=settings.tunnel,
-            # Without it the tunnel would follow a file beside its connector.
-            config_src="cloudflare",
-            opts=pulumi.ResourceOptions(
+            {
+                "accountId": settings.account_id,
+                "name": settings.tunnel,
+                # Without it the tunnel would follow a file beside its connector.
+                "configSrc": "cloudflare",
+            },
+            pulumi.ResourceOptions(
                 parent=self,
                 import_=f"{settings.account_id}/{settings.tunnel_id}" if adopted else None,
                 # It was there before this stack, and others may use it after.
@@ -74,154 +99,134 @@ class Ingress(pulumi.ComponentResource):
             ),
         )
 
-    def _service_tokens(self) -> dict[str, cloudflare.ZeroTrustAccessServiceToken]:
+    def _service_tokens(self) -> dict[str, Plain]:
         access = self._settings.access
         return {
-            name: cloudflare.ZeroTrustAccessServiceToken(
+            name: Plain(
+                SERVICE_TOKEN,
                 name,
-                account_id=self._settings.account_id,
-                name=f"{self._settings.tunnel} {name}",
-                duration=access.token_lifetime,
-                opts=self._own,
+                {
+                    "accountId": self._settings.account_id,
+                    "name": f"{self._settings.tunnel} {name}",
+                    "duration": access.token_lifetime,
+                },
+                self._own,
             )
             for name in access.service_tokens
         }
 
-    def _policies(
-        self, tokens: Mapping[str, cloudflare.ZeroTrustAccessServiceToken]
-    ) -> list[cloudflare.ZeroTrustAccessPolicy]:
+    def _policies(self, tokens: Mapping[str, Plain]) -> list[Plain]:
         access = self._settings.access
-        include = cloudflare.ZeroTrustAccessPolicyIncludeArgs
-        people = [
-            *(
-                include(email=cloudflare.ZeroTrustAccessPolicyIncludeEmailArgs(email=email))
-                for email in access.emails
-            ),
-            *(
-                include(
-                    email_domain=cloudflare.ZeroTrustAccessPolicyIncludeEmailDomainArgs(
-                        domain=domain
-                    )
-                )
-                for domain in access.email_domains
-            ),
+        people: list[dict[str, Any]] = [
+            *({"email": {"email": email}} for email in access.emails),
+            *({"emailDomain": {"domain": domain}} for domain in access.email_domains),
         ]
-        machines = [
-            include(
-                service_token=cloudflare.ZeroTrustAccessPolicyIncludeServiceTokenArgs(
-                    token_id=token.id
-                )
-            )
-            for token in tokens.values()
-        ]
+        machines = [{"serviceToken": {"tokenId": token.id}} for token in tokens.values()]
         wanted = (("people", "allow", people), ("machines", "non_identity", machines))
         return [
-            cloudflare.ZeroTrustAccessPolicy(
+            Plain(
+                POLICY,
                 name,
-                account_id=self._settings.account_id,
-                name=f"{self._settings.tunnel} {name}",
-                decision=decision,
-                includes=includes,
-                session_duration=access.session,
-                opts=self._own,
+                {
+                    "accountId": self._settings.account_id,
+                    "name": f"{self._settings.tunnel} {name}",
+                    "decision": decision,
+                    "includes": includes,
+                    "sessionDuration": access.session,
+                },
+                self._own,
             )
             for name, decision, includes in wanted
             if includes
         ]
 
-    def _application(
-        self, host: PublicHost, policies: list[cloudflare.ZeroTrustAccessPolicy]
-    ) -> cloudflare.ZeroTrustAccessApplication:
-        return cloudflare.ZeroTrustAccessApplication(
+    def _application(self, host: PublicHost, policies: list[Plain]) -> Plain:
+        return Plain(
+            APPLICATION,
             # By the host: another host is another application, and the old one stays guarded
             # until its rule is gone; a host that moves to another service keeps its own.
             host.label,
-            account_id=self._settings.account_id,
-            name=host.fqdn,
-            type="self_hosted",
-            domain=host.fqdn,
-            policies=[
-                cloudflare.ZeroTrustAccessApplicationPolicyArgs(id=policy.id, precedence=number)
-                for number, policy in enumerate(policies, start=1)
-            ],
-            session_duration=self._settings.access.session,
-            app_launcher_visible=True,
-            http_only_cookie_attribute=True,
-            opts=self._own,
+            {
+                "accountId": self._settings.account_id,
+                "name": host.fqdn,
+                "type": "self_hosted",
+                "domain": host.fqdn,
+                "policies": [
+                    {"id": policy.id, "precedence": number}
+                    for number, policy in enumerate(policies, start=1)
+                ],
+                "sessionDuration": self._settings.access.session,
+                "appLauncherVisible": True,
+                "httpOnlyCookieAttribute": True,
+            },
+            self._own,
         )
 
     def _rules(
         self,
-        tunnel: cloudflare.ZeroTrustTunnelCloudflared,
+        tunnel: Plain,
         hosts: Mapping[str, PublicHost],
-        applications: Mapping[str, cloudflare.ZeroTrustAccessApplication],
-    ) -> cloudflare.ZeroTrustTunnelCloudflaredConfig:
-        rule = cloudflare.ZeroTrustTunnelCloudflaredConfigConfigIngressArgs
+        applications: Mapping[str, Plain],
+    ) -> Plain:
         rules = [
-            rule(
+            given(
                 hostname=host.fqdn,
                 service=host.origin,
-                origin_request=self._checked(applications.get(service)),
+                originRequest=self._checked(applications.get(service)),
             )
             for service, host in hosts.items()
         ]
-        return cloudflare.ZeroTrustTunnelCloudflaredConfig(
+        return Plain(
+            RULES,
             "rules",
-            account_id=self._settings.account_id,
-            tunnel_id=tunnel.id,
-            source="cloudflare",
-            config=cloudflare.ZeroTrustTunnelCloudflaredConfigConfigArgs(
-                ingresses=[*rules, rule(service=_NOBODY)]
-            ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(applications.values())),
+            {
+                "accountId": self._settings.account_id,
+                "tunnelId": tunnel.id,
+                "source": "cloudflare",
+                "config": {"ingresses": [*rules, {"service": _NOBODY}]},
+            },
+            pulumi.ResourceOptions(parent=self, depends_on=list(applications.values())),
         )
 
-    def _checked(
-        self, application: cloudflare.ZeroTrustAccessApplication | None
-    ) -> cloudflare.ZeroTrustTunnelCloudflaredConfigConfigIngressOriginRequestArgs | None:
+    def _checked(self, application: Plain | None) -> dict[str, Any] | None:
         """Have the connector check that Access let a request in: a port alone lets nobody by."""
         if application is None or self._settings.team is None:
             return None
-        access = cloudflare.ZeroTrustTunnelCloudflaredConfigConfigIngressOriginRequestAccessArgs(
-            required=True, team_name=self._settings.team, aud_tags=[application.aud]
-        )
-        return cloudflare.ZeroTrustTunnelCloudflaredConfigConfigIngressOriginRequestArgs(
-            access=access
-        )
+        audience = [application.output("aud")]
+        access = {"required": True, "teamName": self._settings.team, "audTags": audience}
+        return {"access": access}
 
-    def _record(
-        self,
-        host: PublicHost,
-        tunnel: cloudflare.ZeroTrustTunnelCloudflared,
-        rules: cloudflare.ZeroTrustTunnelCloudflaredConfig,
-    ) -> cloudflare.DnsRecord:
+    def _record(self, host: PublicHost, tunnel: Plain, rules: Plain) -> Plain:
         adopted = self._settings.records.get(host.label)
-        return cloudflare.DnsRecord(
+        return Plain(
+            RECORD,
             host.label,
-            zone_id=self._settings.zone_id,
-            name=host.fqdn,
-            type="CNAME",
-            content=tunnel.id.apply(lambda id_: f"{id_}.cfargotunnel.com"),
-            # Only proxied names reach a tunnel, and those have the lifetime 1, "automatic".
-            proxied=True,
-            ttl=1,
-            opts=pulumi.ResourceOptions(
+            {
+                "zoneId": self._settings.zone_id,
+                "name": host.fqdn,
+                "type": "CNAME",
+                "content": tunnel.id.apply(lambda id_: f"{id_}.cfargotunnel.com"),
+                # Only proxied names reach a tunnel, and those have the lifetime 1, "automatic".
+                "proxied": True,
+                "ttl": 1,
+            },
+            pulumi.ResourceOptions(
                 parent=self,
                 import_=f"{self._settings.zone_id}/{adopted}" if adopted else None,
                 depends_on=[rules],
             ),
         )
 
-    def _token(
-        self,
-        tunnel: cloudflare.ZeroTrustTunnelCloudflared,
-        rules: cloudflare.ZeroTrustTunnelCloudflaredConfig,
-    ) -> pulumi.Output[str]:
-        found = cloudflare.get_zero_trust_tunnel_cloudflared_token_output(
-            account_id=self._settings.account_id,
-            # Through the rules: nothing connects before they are there.
-            tunnel_id=pulumi.Output.all(tunnel.id, rules.id).apply(lambda ids: str(ids[0])),
-            opts=pulumi.InvokeOutputOptions(parent=self),
+    def _token(self, tunnel: Plain, rules: Plain) -> pulumi.Output[str]:
+        found = invoke(
+            _PACKAGE,
+            ASK,
+            {
+                "accountId": self._settings.account_id,
+                # Through the rules: nothing connects before they are there.
+                "tunnelId": pulumi.Output.all(tunnel.id, rules.id).apply(lambda ids: str(ids[0])),
+            },
+            pulumi.InvokeOutputOptions(parent=self),
         )
-        # The SDK does not know that it is a secret.
-        return pulumi.Output.secret(found.token)
+        # The provider does not know that it is a secret.
+        return pulumi.Output.secret(found.apply(lambda answer: str(answer["token"])))

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_docker as docker
+from pulumi.runtime import to_json
 
+from components.docker_kinds import NETWORK, PACKAGE
+from components.plain import Plain, given, version
 from contracts.nas import NasSettings
 
 
@@ -19,7 +21,7 @@ class NasPlatformArgs:
 class NasPlatform(pulumi.ComponentResource):
     """The daemon's provider and the network. `network` is its name, known once it is there."""
 
-    provider: docker.Provider
+    provider: pulumi.ProviderResource
     network: pulumi.Output[str]
 
     def __init__(
@@ -28,17 +30,21 @@ class NasPlatform(pulumi.ComponentResource):
         super().__init__("agent-docker:nas:NasPlatform", name, None, opts)
         settings = args.settings
         # Never the default provider: that one would take DOCKER_HOST from whoever deploys.
-        self.provider = docker.Provider(
+        self.provider = pulumi.ProviderResource(
+            "docker",
             "nas",
-            host=settings.docker,
-            ssh_opts=list(settings.ssh_options) or None,
-            registry_auth=_registry(args),
-            opts=pulumi.ResourceOptions(parent=self),
+            given(
+                host=settings.docker,
+                sshOpts=to_json(list(settings.ssh_options)) if settings.ssh_options else None,
+                registryAuth=_registry(args),
+            ),
+            pulumi.ResourceOptions(parent=self, version=version(PACKAGE)),
         )
-        network = docker.Network(
+        network = Plain(
+            NETWORK,
             "network",
-            name=f"{settings.prefix}{settings.network}",
-            opts=pulumi.ResourceOptions(
+            {"name": f"{settings.prefix}{settings.network}"},
+            pulumi.ResourceOptions(
                 parent=self,
                 provider=self.provider,
                 # Two networks of one name would be two networks.
@@ -47,19 +53,16 @@ class NasPlatform(pulumi.ComponentResource):
                 ignore_changes=["labels", "options", "ipamConfigs"],
             ),
         )
-        self.network = network.name
+        self.network = network.output("name")
         self.register_outputs({"network": self.network})
 
 
-def _registry(args: NasPlatformArgs) -> list[docker.ProviderRegistryAuthArgs] | None:
+def _registry(args: NasPlatformArgs) -> pulumi.Output[str] | None:
+    """The logins as providers take what is no text: as JSON."""
     registry = args.settings.registry
     if registry is None or args.registry_password is None:
         return None
-    return [
-        docker.ProviderRegistryAuthArgs(
-            address=registry.address,
-            username=registry.username,
-            # The SDK does not know that it is one.
-            password=pulumi.Output.secret(args.registry_password),
-        )
-    ]
+    login = {"address": registry.address, "username": registry.username}
+    # The provider does not know that it is one.
+    password = pulumi.Output.secret(args.registry_password)
+    return password.apply(lambda text: str(to_json([{**login, "password": text}])))

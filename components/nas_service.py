@@ -6,8 +6,9 @@ from operator import itemgetter
 from typing import Any, cast
 
 import pulumi
-import pulumi_docker as docker
 
+from components.docker_kinds import CONTAINER, IMAGE, VOLUME
+from components.plain import Plain, given
 from contracts.services import FILES_FOLDER, Health, Service
 
 _LABEL = "agent-docker"
@@ -37,7 +38,7 @@ class NasService(pulumi.ComponentResource):
     container: pulumi.Output[str]
     image_id: pulumi.Output[str]
     # What others wait for when they depend on this service.
-    ready: docker.Container
+    ready: Plain
 
     def __init__(
         self,
@@ -49,24 +50,25 @@ class NasService(pulumi.ComponentResource):
     ) -> None:
         super().__init__("agent-docker:nas:NasService", name, None, opts)
         self._name, self._args = name, args
-        image = docker.RemoteImage(
+        image = Plain(
+            IMAGE,
             name,
-            name=args.image,
             # What runs, and what it may have to be put back to, is never removed.
-            keep_locally=True,
-            opts=pulumi.ResourceOptions(parent=self),
+            {"name": args.image, "keepLocally": True},
+            pulumi.ResourceOptions(parent=self),
         )
         volumes = [self._volume(volume.name) for volume in args.service.volumes]
         files = self._files(image) if args.service.files else None
         self.ready = self._container(image, volumes, files, after)
-        self.container, self.image_id = self.ready.id, image.image_id
+        self.container, self.image_id = self.ready.id, image.output("imageId")
         self.register_outputs({"container": self.container, "image": args.image})
 
-    def _volume(self, name: str) -> docker.Volume:
-        return docker.Volume(
+    def _volume(self, name: str) -> Plain:
+        return Plain(
+            VOLUME,
             name,
-            name=f"{self._args.prefix}{name}",
-            opts=pulumi.ResourceOptions(
+            {"name": f"{self._args.prefix}{name}"},
+            pulumi.ResourceOptions(
                 parent=self,
                 # The data stays whatever happens to the stack; `protect` would fail a destroy.
                 retain_on_delete=True,
@@ -75,43 +77,43 @@ class NasService(pulumi.ComponentResource):
             ),
         )
 
-    def _files(self, image: docker.RemoteImage) -> "_Files":
+    def _files(self, image: Plain) -> "_Files":
         """The files, written by a container that is never started.
 
         Docker copies no files into a container whose root is read-only, into its volumes neither.
         """
         args = self._args
-        volume = docker.Volume(
+        volume = Plain(
+            VOLUME,
             f"{self._name}-files",
-            name=f"{args.prefix}{self._name}-files",
-            opts=pulumi.ResourceOptions(
-                parent=self, ignore_changes=["labels", "driver", "driverOpts"]
-            ),
+            {"name": f"{args.prefix}{self._name}-files"},
+            pulumi.ResourceOptions(parent=self, ignore_changes=["labels", "driver", "driverOpts"]),
         )
-        writer = docker.Container(
+        writer = Plain(
+            CONTAINER,
             f"{self._name}-files",
-            name=f"{args.prefix}{self._name}-files",
-            image=image.image_id,
-            start=False,
-            must_run=False,
-            network_mode="none",
-            entrypoints=["/nonexistent"],
-            labels=self._labels(role="files"),
-            volumes=[
-                docker.ContainerVolumeArgs(volume_name=volume.name, container_path=FILES_FOLDER)
-            ],
-            uploads=[
-                docker.ContainerUploadArgs(
-                    file=f"{FILES_FOLDER}/{name}",
-                    content=pulumi.Output.secret(content),
-                    # Whoever the service runs as; nobody else is in its container.
-                    permissions="0444",
-                )
-                for name, content in sorted(self._contents().items())
-            ],
-            log_driver="json-file",
-            log_opts=_LOG_OPTS,
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+            {
+                "name": f"{args.prefix}{self._name}-files",
+                "image": image.output("imageId"),
+                "start": False,
+                "mustRun": False,
+                "networkMode": "none",
+                "entrypoints": ["/nonexistent"],
+                "labels": self._labels(role="files"),
+                "volumes": [{"volumeName": volume.output("name"), "containerPath": FILES_FOLDER}],
+                "uploads": [
+                    {
+                        "file": f"{FILES_FOLDER}/{name}",
+                        "content": pulumi.Output.secret(content),
+                        # Whoever the service runs as; nobody else is in its container.
+                        "permissions": "0444",
+                    }
+                    for name, content in sorted(self._contents().items())
+                ],
+                "logDriver": "json-file",
+                "logOpts": _LOG_OPTS,
+            },
+            pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
         return _Files(volume=volume, writer=writer)
 
@@ -124,60 +126,56 @@ class NasService(pulumi.ComponentResource):
 
     def _container(
         self,
-        image: docker.RemoteImage,
-        volumes: Sequence[docker.Volume],
+        image: Plain,
+        volumes: Sequence[Plain],
         files: "_Files | None",
         after: Sequence[pulumi.Resource],
-    ) -> docker.Container:
+    ) -> Plain:
         args, service = self._args, self._args.service
-        mounted = [
-            docker.ContainerVolumeArgs(volume_name=made.name, container_path=volume.path)
+        mounted: list[dict[str, Any]] = [
+            {"volumeName": made.output("name"), "containerPath": volume.path}
             for volume, made in zip(service.volumes, volumes, strict=True)
         ]
         labels = self._labels(role="service", owner=service.owner)
         if files is not None:
-            mounted.append(
-                docker.ContainerVolumeArgs(
-                    volume_name=files.volume.name, container_path=FILES_FOLDER, read_only=True
-                )
-            )
+            name = files.volume.output("name")
+            mounted.append({"volumeName": name, "containerPath": FILES_FOLDER, "readOnly": True})
             # New files are another writer, and with them the service is another one too.
-            labels.append(docker.ContainerLabelArgs(label=f"{_LABEL}.files", value=files.writer.id))
-        return docker.Container(
+            labels.append({"label": f"{_LABEL}.files", "value": files.writer.id})
+        return Plain(
+            CONTAINER,
             self._name,
-            name=f"{args.prefix}{self._name}",
-            image=image.image_id,
-            command=list(service.command) or None,
-            envs=_envs(service),
-            labels=labels,
-            hostname=service.hostname,
-            user=service.user,
-            init=service.init or None,
-            restart="unless-stopped",
-            # Written out: what is left unset comes back from the daemon as a difference.
-            network_mode="bridge",
-            networks_advanced=[
-                docker.ContainerNetworksAdvancedArgs(name=args.network, aliases=[self._name])
-            ],
-            ports=_ports(service, args.publish),
-            volumes=mounted or None,
-            healthcheck=healthcheck(service.health, service.port),
-            memory=service.memory_mb,
-            memory_swap=service.memory_mb,
-            shm_size=service.shm_mb,
-            cpus=None if service.cpus is None else f"{service.cpus:g}",
-            read_only=service.read_only,
-            tmpfs=dict(map(_tmpfs, service.tmpfs)) or None,
-            capabilities=docker.ContainerCapabilitiesArgs(
-                drops=["ALL"], adds=list(service.capabilities) or None
-            ),
-            security_opts=["no-new-privileges:true"],
-            log_driver="json-file",
-            log_opts=_LOG_OPTS,
-            # The first for Pulumi, the second for whoever else stops it.
-            destroy_grace_seconds=service.stop_grace_seconds,
-            stop_timeout=service.stop_grace_seconds,
-            opts=pulumi.ResourceOptions(
+            {
+                "name": f"{args.prefix}{self._name}",
+                "image": image.output("imageId"),
+                "command": list(service.command) or None,
+                "envs": _envs(service),
+                "labels": labels,
+                "hostname": service.hostname,
+                "user": service.user,
+                "init": service.init or None,
+                "restart": "unless-stopped",
+                # Written out: what is left unset comes back from the daemon as a difference.
+                "networkMode": "bridge",
+                "networksAdvanced": [{"name": args.network, "aliases": [self._name]}],
+                "ports": _ports(service, args.publish),
+                "volumes": mounted or None,
+                "healthcheck": healthcheck(service.health, service.port),
+                "memory": service.memory_mb,
+                "memorySwap": service.memory_mb,
+                "shmSize": service.shm_mb,
+                "cpus": None if service.cpus is None else f"{service.cpus:g}",
+                "readOnly": service.read_only,
+                "tmpfs": dict(map(_tmpfs, service.tmpfs)) or None,
+                "capabilities": given(drops=["ALL"], adds=list(service.capabilities) or None),
+                "securityOpts": ["no-new-privileges:true"],
+                "logDriver": "json-file",
+                "logOpts": _LOG_OPTS,
+                # The first for Pulumi, the second for whoever else stops it.
+                "destroyGraceSeconds": service.stop_grace_seconds,
+                "stopTimeout": service.stop_grace_seconds,
+            },
+            pulumi.ResourceOptions(
                 parent=self,
                 delete_before_replace=True,
                 replace_on_changes=_STATE_ONLY,
@@ -185,10 +183,10 @@ class NasService(pulumi.ComponentResource):
             ),
         )
 
-    def _labels(self, *, role: str, owner: str | None = None) -> list[docker.ContainerLabelArgs]:
+    def _labels(self, *, role: str, owner: str | None = None) -> list[dict[str, Any]]:
         told = {"owner": owner, "role": role, "service": self._name, "stack": self._args.stack}
         return [
-            docker.ContainerLabelArgs(label=f"{_LABEL}.{name}", value=value)
+            {"label": f"{_LABEL}.{name}", "value": value}
             for name, value in told.items()
             if value is not None
         ]
@@ -196,22 +194,22 @@ class NasService(pulumi.ComponentResource):
 
 @dataclass(frozen=True, kw_only=True)
 class _Files:
-    volume: docker.Volume
-    writer: docker.Container
+    volume: Plain
+    writer: Plain
 
 
 _LOG_OPTS = {"max-size": "10m", "max-file": "3"}
 
 
-def healthcheck(health: Health, port: int | None) -> docker.ContainerHealthcheckArgs:
-    """`health` as Docker takes it."""
-    return docker.ContainerHealthcheckArgs(
-        tests=list(health.test(port)),
-        interval=go_duration(health.interval_seconds),
-        timeout=go_duration(health.timeout_seconds),
-        retries=health.retries,
-        start_period=go_duration(health.start_period_seconds),
-    )
+def healthcheck(health: Health, port: int | None) -> dict[str, Any]:
+    """`health` as the provider takes it."""
+    return {
+        "tests": list(health.test(port)),
+        "interval": go_duration(health.interval_seconds),
+        "timeout": go_duration(health.timeout_seconds),
+        "retries": health.retries,
+        "startPeriod": go_duration(health.start_period_seconds),
+    }
 
 
 def go_duration(seconds: int) -> str:
@@ -228,14 +226,11 @@ def _envs(service: Service) -> list[str] | None:
     return [f"{name}={value}" for name, value in sorted((port | service.env).items())] or None
 
 
-def _ports(service: Service, publish: str | None) -> list[docker.ContainerPortArgs] | None:
+def _ports(service: Service, publish: str | None) -> list[dict[str, Any]] | None:
     if publish is None or service.port is None:
         return None
-    return [
-        docker.ContainerPortArgs(
-            internal=service.port, external=service.port, ip=publish, protocol="tcp"
-        )
-    ]
+    port = service.port
+    return [{"internal": port, "external": port, "ip": publish, "protocol": "tcp"}]
 
 
 def _tmpfs(text: str) -> tuple[str, str]:

@@ -5,10 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_command as command
 
+from components.plain import Kind, Plain
 from contracts.services import PostgresSchema
 
+COMMAND = Kind(
+    package="pulumi-command",
+    token="command:local:Command",  # noqa: S106 - a type's name
+    secret=("stdout", "stderr"),
+    replaces=("triggers[*]",),
+)
 _SECONDS = 120
 
 
@@ -41,18 +47,17 @@ class PostgresBootstrap(pulumi.ComponentResource):
         super().__init__("agent-docker:nas:PostgresBootstrap", name, None, opts)
         schema = args.schema
         sql = pulumi.Output.secret(args.password).apply(lambda given: bootstrap_sql(schema, given))
-        command.local.Command(
+        Plain(
+            COMMAND,
             name,
-            # The SQL goes in on standard input: this text is shown in errors and process lists.
-            create=shell(schema, args.daemon, args.container),
-            stdin=sql,
-            triggers=[args.made, sql.apply(_digest)],
-            logging=command.local.Logging.NONE,
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=list(after),
-                additional_secret_outputs=["stdout", "stderr"],
-            ),
+            {
+                # The SQL goes in on standard input: this is shown in errors and process lists.
+                "create": shell(schema, args.daemon, args.container),
+                "stdin": sql,
+                "triggers": [args.made, sql.apply(_digest)],
+                "logging": "none",
+            },
+            pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         )
         self.register_outputs({})
 

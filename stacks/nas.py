@@ -2,6 +2,7 @@
 
 import pulumi
 
+from components.ingress import Ingress, IngressArgs
 from components.nas_platform import NasPlatform, NasPlatformArgs
 from components.nas_service import NasService, NasServiceArgs
 from components.postgres_schema import PostgresBootstrap, PostgresBootstrapArgs
@@ -62,8 +63,6 @@ def build() -> None:
 
 
 def _ingress(documents: NasDocuments) -> pulumi.Output[str]:
-    from components.ingress import Ingress, IngressArgs  # noqa: PLC0415 - 1.9 s and 120 MB
-
     assert documents.ingress is not None  # noqa: S101 - the caller's to see to
     ingress = Ingress("ingress", IngressArgs(settings=documents.ingress, hosts=documents.hosts()))
     pulumi.export(outputs.TUNNEL, ingress.tunnel_id)

@@ -110,46 +110,55 @@ class Graph:
 
     def run(self, program: Callable[[], None]) -> Json:
         """The program's exports, resolved."""
-        return contextvars.copy_context().run(self._run, program)
+        recorder = Recorder(self.cloud(self.last))
+        text = {k: v if isinstance(v, str) else json.dumps(v) for k, v in self.config.items()}
+        whole = {f"agent-docker:{k}": v for k, v in text.items()}
+
+        def configured() -> None:
+            pulumi.runtime.set_all_config(whole, [f"agent-docker:{k}" for k in self.secret])
+            program()
+
+        try:
+            return under(recorder, configured, stack=self.stack)
+        finally:
+            self.seen, self.registered = recorder.seen, recorder.outputs
 
     def of(self, type_: str) -> list[Resource]:
         return sorted((r for r in self.seen if r.type == type_), key=lambda r: r.name)
 
-    def _run(self, program: Callable[[], None]) -> Json:
-        recorder, loops = Recorder(self.cloud(self.last)), []
-        exports: Json = {}
 
-        def with_loop() -> None:
-            # The mocks leave the loops open that they make in their threads; ours are closed.
-            loops.append(asyncio.new_event_loop())
-            asyncio.set_event_loop(loops[-1])
+def under(monitor: mocks.MockMonitor, program: Callable[[], None], *, stack: str = "gpu") -> Json:
+    """What `program` exports, resolved, when `monitor` is the engine it speaks to."""
+    loops: list[asyncio.AbstractEventLoop] = []
+    exports: Json = {}
 
-        async def main() -> None:
-            workers = ThreadPoolExecutor(initializer=with_loop)
-            asyncio.get_running_loop().set_default_executor(workers)
-            pulumi.runtime.reset_options()
-            pulumi.runtime.set_mocks(
-                recorder.mocks,
-                project="agent-docker",
-                stack=self.stack,
-                preview=False,
-                monitor=recorder,
-                organization="organization",
-            )
-            text = {k: v if isinstance(v, str) else json.dumps(v) for k, v in self.config.items()}
-            whole = {f"agent-docker:{k}": v for k, v in text.items()}
-            pulumi.runtime.set_all_config(whole, [f"agent-docker:{k}" for k in self.secret])
-            await run_pulumi_func(program)
-            for name, value in pulumi.runtime.get_root_resource().outputs.items():
-                exports[name] = await pulumi.Output.from_input(value).future()
+    def with_loop() -> None:
+        # The mocks leave the loops open that they make in their threads; ours are closed.
+        loops.append(asyncio.new_event_loop())
+        asyncio.set_event_loop(loops[-1])
 
-        try:
-            asyncio.run(main())
-        finally:
-            for loop in loops:
-                loop.close()
-            self.seen, self.registered = recorder.seen, recorder.outputs
-        return exports
+    async def main() -> None:
+        workers = ThreadPoolExecutor(initializer=with_loop)
+        asyncio.get_running_loop().set_default_executor(workers)
+        pulumi.runtime.reset_options()
+        pulumi.runtime.set_mocks(
+            monitor.mocks,
+            project="agent-docker",
+            stack=stack,
+            preview=False,
+            monitor=monitor,
+            organization="organization",
+        )
+        await run_pulumi_func(program)
+        for name, value in pulumi.runtime.get_root_resource().outputs.items():
+            exports[name] = await pulumi.Output.from_input(value).future()
+
+    try:
+        contextvars.copy_context().run(asyncio.run, main())
+    finally:
+        for loop in loops:
+            loop.close()
+    return exports
 
 
 @pytest.fixture
