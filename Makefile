@@ -7,10 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 STAMP := $(VENV)/.installed-$(shell cksum requirements.lock pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
-CODE := __main__.py autoscaler bench cli components contracts localcloud operations providers stacks tools
+CODE := __main__.py autoscaler bench cli components contracts localcloud operations ossa providers stacks tools
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down demo status test check lint types arch tests coverage faults bench-engine bench-up bench-fleet bench-burst bench-idle bench-nas soak docs lock clean
+.PHONY: help venv up down demo status cluster test check lint types arch tests coverage faults bench-engine bench-up bench-fleet bench-burst bench-idle bench-nas bench-agents soak docs lock clean
 
 help: ## Show what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ status: $(STAMP) ## Show slots, machines, prices and which endpoints answer
 
 down: $(STAMP) ## End everything of the local profile
 	@$(BIN)/agent-docker down
+
+cluster: $(STAMP) ## Build and start a real Kubernetes control plane; prints its kubeconfig
+	@$(BIN)/python -m tools.cluster start
 
 test: check tests ## Every check and every tier of tests: what CI runs
 
@@ -55,7 +58,7 @@ tests: $(STAMP) engine ## Every tier, with coverage
 	@$(BIN)/coverage run -m pytest tests
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=90
-	@$(BIN)/coverage report --include='contracts/*,providers/vastai/offers.py' --fail-under=100 | tail -n 1
+	@$(BIN)/coverage report --include='contracts/*,ossa/*,providers/vastai/offers.py' --fail-under=100 | tail -n 1
 
 .PHONY: engine
 engine: $(STAMP)
@@ -81,6 +84,9 @@ bench-idle: $(STAMP) ## What an autoscaler costs that has nothing to do
 
 bench-nas: $(STAMP) engine ## The nas stack's cost beside a minimal program's
 	@$(BIN)/python -m bench.nas
+
+bench-agents: $(STAMP) engine ## 100 agents beside kubectl, and 20 stacks at once
+	@$(BIN)/python -m bench.agents
 
 soak: $(STAMP) ## 1,000 updates in a row: what grows
 	@$(BIN)/python -m bench.soak
