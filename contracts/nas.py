@@ -1,6 +1,6 @@
 """Settings of the NAS itself and of the ingress, and what must hold across all its documents."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Annotated, Literal, Self
@@ -8,7 +8,6 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, RootModel, field_validator, model_validator
 
 from contracts.backups import BackupSettings
-from contracts.errors import SettingsError
 from contracts.images import pinned, require_versioned
 from contracts.outputs import ServiceOutput
 from contracts.services import TUNNEL_TOKEN, Service, Services
@@ -253,14 +252,3 @@ def _previous(image: str, before: Mapping[str, str | None]) -> str | None:
     """What ran before `image`: the same as `before` while the image is the same."""
     ran = before.get("image")
     return before.get("previous") if ran == image else ran
-
-
-def require_secrets(needed: Iterable[str], given: Mapping[str, object], *, stack: str) -> None:
-    """SettingsError that names every secret which `given` lacks."""
-    missing = sorted(name for name in needed if not given.get(name))
-    if missing:
-        raise SettingsError(
-            f"agent-docker:secrets lacks {', '.join(missing)}",
-            hint=f"pulumi config set --stack {stack} --secret --path "
-            f"'agent-docker:secrets.{missing[0]}' (it asks for the value)",
-        )

@@ -12,6 +12,7 @@ HEALTH_PATH = "healthPath"
 FENCE = "fence"
 UPDATES = "updates"
 FLEET = "fleet"
+DEPLOYMENTS = "deployments"
 SERVICES = "services"
 HELD = "held"
 TUNNEL = "tunnel"
@@ -19,6 +20,8 @@ TUNNEL = "tunnel"
 GPU_OUTPUTS = (SLOTS, INSTANCES, COST_PER_HOUR, OWNER, PROGRAM, HEALTH_PATH, FENCE, UPDATES, FLEET)
 
 NAS_OUTPUTS = (SERVICES, HELD, TUNNEL, PROGRAM, UPDATES)
+
+AGENTS_OUTPUTS = (DEPLOYMENTS, PROGRAM, UPDATES)
 
 
 class Recorded(BaseModel):
@@ -46,6 +49,21 @@ class ServiceOutput(Recorded):
     host: str | None = Field(default=None, description="Its name on the internet.")
     public: bool = Field(default=False, description="Whether nobody has to log in there.")
     owner: str = Field(description="Who answers for it.")
+
+
+class AgentOutput(Recorded):
+    """One agent as the agents stack records it."""
+
+    name: str
+    namespace: str
+    image: str
+    min_replicas: int
+    max_replicas: int = Field(description="More than the least where it scales by CPU.")
+    api_version: str = Field(description="The manifest's, as it is written there.")
+    tier: str = Field(description="Access tier.")
+    manifest: str = Field(description="Where the manifest was read.")
+    manifest_sha256: str = Field(description="Of its content; comments and order do not count.")
+    service: str = Field(description="Its address inside the cluster.")
 
 
 class InstanceOutput(Recorded):

@@ -1,6 +1,6 @@
 """How settings documents are read: strictly, and with every error at once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
@@ -57,6 +57,17 @@ def parse(model: type[M], document: object, *, where: str, key: str) -> M:
         return model.model_validate(document)
     except ValidationError as error:
         raise SettingsError(f"{where} is not valid:\n" + _lines(error, key)) from None
+
+
+def require_secrets(needed: Iterable[str], given: Mapping[str, object], *, stack: str) -> None:
+    """SettingsError that names every secret which `given` lacks."""
+    missing = sorted(name for name in needed if not given.get(name))
+    if missing:
+        raise SettingsError(
+            f"agent-docker:secrets lacks {', '.join(missing)}",
+            hint=f"pulumi config set --stack {stack} --secret --path "
+            f"'agent-docker:secrets.{missing[0]}' (it asks for the value)",
+        )
 
 
 def _lines(error: ValidationError, key: str) -> str:

@@ -6,9 +6,9 @@ import pytest
 
 from contracts.errors import SettingsError
 from contracts.images import is_versioned, pinned, tag_of
-from contracts.nas import NasDocuments, require_secrets
+from contracts.nas import NasDocuments
 from contracts.services import Service
-from contracts.settings import parse
+from contracts.settings import parse, require_secrets
 from tests.unit.nas_documents import by_name, documents, ingress, service, shipped
 
 TWELVE = {

@@ -1,0 +1,1 @@
+"""OSSA manifests: reading, checking, and the one shape that the deployment takes them in."""
