@@ -4,7 +4,7 @@ import importlib
 
 import pulumi
 
-LAYERS = ("gpu", "nas")
+LAYERS = ("agents", "gpu", "nas")
 
 layer = pulumi.Config().get("layer") or pulumi.get_stack()
 if layer not in LAYERS:

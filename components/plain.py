@@ -40,7 +40,8 @@ class Plain(pulumi.CustomResource):
     def __init__(
         self, kind: Kind, name: str, inputs: Inputs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        self.kind = kind
+        # Not `kind`: what inputs and outputs are called becomes an attribute too.
+        self.resource_kind = kind
         named = pulumi.ResourceOptions(
             version=version(kind.package),
             additional_secret_outputs=list(kind.secret) or None,

@@ -13,8 +13,8 @@ from contracts.nas import NasDocuments
 from contracts.program import PROGRAM_VERSION
 from contracts.services import TUNNEL_TOKEN
 from stacks.last_update import LastUpdate
-from stacks.nas_settings import read_documents, read_secrets
-from stacks.settings import refuse
+from stacks.nas_settings import read_documents
+from stacks.settings import read_secrets, refuse
 
 
 def build() -> None:
@@ -23,7 +23,7 @@ def build() -> None:
     try:
         documents = read_documents(last)
         number = next_update(pulumi.Config().get_int("base"), last.output(outputs.UPDATES))
-        secrets = read_secrets(documents)
+        secrets = read_secrets(documents.secrets)
     except AgentDockerError as error:
         raise refuse(error) from None
     if documents.ingress is not None:

@@ -1,12 +1,9 @@
 """The documents and secrets of the nas stack, read and checked."""
 
-import json
-from collections.abc import Mapping
-
 import pulumi
 
 from contracts import outputs
-from contracts.nas import NasDocuments, require_secrets
+from contracts.nas import NasDocuments
 from contracts.program import PROJECT
 from contracts.settings import parse
 from stacks.last_update import LastUpdate
@@ -21,11 +18,3 @@ def read_documents(last: LastUpdate) -> NasDocuments:
         found[outputs.HELD] = last.output(outputs.HELD)
     given = {key: value for key, value in found.items() if value is not None}
     return parse(NasDocuments, given, where=f"Pulumi.{pulumi.get_stack()}.yaml", key=PROJECT)
-
-
-def read_secrets(documents: NasDocuments) -> dict[str, pulumi.Input[str]]:
-    """The stack's secrets in clear: what is made of them is marked secret again."""
-    text = pulumi.runtime.get_config(f"{PROJECT}:secrets")
-    given: Mapping[str, str] = json.loads(text) if text else {}
-    require_secrets(documents.secrets, given, stack=pulumi.get_stack())
-    return {**given}

@@ -1,7 +1,9 @@
 """Settings of the stack that runs, as contracts; a user's mistake ends without a traceback."""
 
+import json
 import os
 import re
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 import pulumi
@@ -10,8 +12,8 @@ from pydantic import BaseModel
 from contracts import outputs
 from contracts.errors import AgentDockerError, SettingsError
 from contracts.labels import OWNER_PATTERN
-from contracts.program import OFFLINE_VARIABLE
-from contracts.settings import parse
+from contracts.program import OFFLINE_VARIABLE, PROJECT
+from contracts.settings import parse, require_secrets
 from stacks.last_update import LastUpdate
 
 M = TypeVar("M", bound=BaseModel)
@@ -39,6 +41,14 @@ def required(key: str, model: type[M]) -> M:
     if found is None:
         raise pulumi.RunError(f"Pulumi.{pulumi.get_stack()}.yaml: agent-docker:{key} is required")
     return found
+
+
+def read_secrets(needed: Iterable[str]) -> dict[str, pulumi.Input[str]]:
+    """The stack's secrets in clear: what is made of them is marked secret again."""
+    text = pulumi.runtime.get_config(f"{PROJECT}:secrets")
+    given: Mapping[str, str] = json.loads(text) if text else {}
+    require_secrets(needed, given, stack=pulumi.get_stack())
+    return {**given}
 
 
 def offline() -> bool:

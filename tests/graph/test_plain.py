@@ -1,5 +1,6 @@
 """What is declared without an SDK reaches the engine exactly as the official SDK declares it."""
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -7,15 +8,22 @@ import pulumi
 import pulumi_cloudflare
 import pulumi_command
 import pulumi_docker
+import pulumi_kubernetes
 import pytest
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import mocks
 
-from components import docker_kinds, ingress, postgres_schema
+from components import docker_kinds, ingress, kubernetes_kinds, postgres_schema
 from components.plain import Kind, Plain, version
 from tests.graph.conftest import under
 
-KINDS = (*docker_kinds.KINDS, *ingress.KINDS, postgres_schema.COMMAND)
+OBJECTS = {kind.token: of for of, kind in kubernetes_kinds.KINDS.items()}
+KINDS = (
+    *docker_kinds.KINDS,
+    *ingress.KINDS,
+    postgres_schema.COMMAND,
+    *kubernetes_kinds.KINDS.values(),
+)
 SDKS = {
     "pulumi-cloudflare": pulumi_cloudflare,
     "pulumi-command": pulumi_command.local,
@@ -34,6 +42,10 @@ INPUTS: dict[str, dict[str, Any]] = {
     "ZeroTrustAccessServiceToken": {"name": "n"},
     "ZeroTrustTunnelCloudflared": {"accountId": "a", "name": "n"},
     "ZeroTrustTunnelCloudflaredConfig": {"accountId": "a", "tunnelId": "t"},
+}
+SPECS: dict[str, dict[str, Any]] = {
+    "Deployment": {"spec": {"replicas": 1}},
+    "HorizontalPodAutoscaler": {"spec": {"maxReplicas": 2}},
 }
 # Names of the SDK's older types; this program never had any.
 _OF_THE_PAST = "aliases"
@@ -88,12 +100,29 @@ def name_of(kind: Kind) -> str:
     return kind.token.rpartition(":")[2]
 
 
+def official(kind: Kind) -> Any:  # noqa: ANN401 - a class of the SDK
+    if kind.token not in OBJECTS:
+        return getattr(SDKS[kind.package], name_of(kind))
+    # `kubernetes:networking.k8s.io/v1:NetworkPolicy` is in `pulumi_kubernetes.networking.v1`.
+    group, version = kind.token.split(":")[1].split("/")
+    module = importlib.import_module(f"pulumi_kubernetes.{group.split('.')[0]}.{version}")
+    return getattr(module, name_of(kind))
+
+
+def inputs_of(kind: Kind) -> dict[str, Any]:
+    """The least that it takes, as the provider names it."""
+    if kind.token in OBJECTS:
+        version, name = OBJECTS[kind.token]
+        named = {"apiVersion": version, "kind": name, "metadata": {"name": "one"}}
+        return named | SPECS.get(name, {})
+    return INPUTS[name_of(kind)]
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=name_of)
 def test_a_type_is_registered_as_the_sdk_registers_it(kind: Kind) -> None:
-    official = getattr(SDKS[kind.package], name_of(kind))
-    inputs = INPUTS[name_of(kind)]
+    inputs = inputs_of(kind)
     arguments = {snake(name): value for name, value in inputs.items()}
-    (theirs,) = asked(lambda: official("one", **arguments)).registered
+    (theirs,) = asked(lambda: official(kind)("one", **arguments)).registered
     (ours,) = asked(lambda: Plain(kind, "one", inputs)).registered
     theirs.pop(_OF_THE_PAST, None)
     if kind is postgres_schema.COMMAND:
@@ -104,9 +133,8 @@ def test_a_type_is_registered_as_the_sdk_registers_it(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=name_of)
 def test_what_is_read_is_an_output_of_the_sdk(kind: Kind) -> None:
-    official = getattr(SDKS[kind.package], name_of(kind))
     for output in {*kind.outputs, *kind.secret}:
-        assert isinstance(vars(official)[snake(output)], property)
+        assert isinstance(vars(official(kind))[snake(output)], property)
 
 
 def test_an_output_is_what_the_provider_tells_of_it() -> None:
@@ -137,8 +165,10 @@ def test_the_tunnels_token_is_asked_for_as_the_sdk_asks() -> None:
 
 
 @pytest.mark.parametrize(
-    "official", [pulumi_cloudflare, pulumi_command, pulumi_docker], ids=lambda one: one.__name__
+    "sdk",
+    [pulumi_cloudflare, pulumi_command, pulumi_docker, pulumi_kubernetes],
+    ids=lambda one: one.__name__,
 )
-def test_a_release_is_named_as_the_sdk_names_it(official: Any) -> None:  # noqa: ANN401 - a module
+def test_a_release_is_named_as_the_sdk_names_it(sdk: Any) -> None:  # noqa: ANN401 - a module
     # The engine fetches plugins of this release, so it must be one of SemVer.
-    assert version(official.__name__.replace("_", "-")) == official._utilities.get_version()
+    assert version(sdk.__name__.replace("_", "-")) == sdk._utilities.get_version()
