@@ -83,6 +83,8 @@ def stack(url: str, *, minimal: int | None = None, paced: bool = False) -> Gener
     try:
         for name in ("work", "backend", "home", "run", "tmp"):
             (folder / name).mkdir(mode=0o700)
+        # As in an operation: no log of every step.
+        (folder / "home" / "logs").touch()
         (folder / "passphrase").write_text("bench")
         program = _MINIMAL.format(count=minimal)
         if minimal is None:

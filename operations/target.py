@@ -68,6 +68,9 @@ def workspace(target: Target) -> Generator[tuple[Path, dict[str, str]]]:
             folder.mkdir(mode=0o700)
         _write_project(work, target)
         _share_plugins(home, target.env)
+        # Where the engine would keep a log of every step, a third of its work, that goes with this
+        # folder unread. Where it cannot have the folder it does without.
+        (home / "logs").touch()
         own = {
             "PATH": engines.install(commands, record, path=target.env.get("PATH", "")),
             "PULUMI_HOME": str(home),
