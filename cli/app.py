@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from cli import (
+    agents_app,
+    agents_local,
     autoscaler,
     backup,
     doctor,
@@ -19,6 +21,7 @@ from cli import (
     observe,
     services,
 )
+from cli.agents_profile import Kubeconfig
 from cli.context import Json, Production, StackName, changing, chosen
 from cli.files import LocalFiles
 from cli.progress import progress
@@ -67,6 +70,7 @@ for name, act in (
     autoscaler_app.command(name=name)(act)
 app.add_typer(autoscaler_app, name="autoscaler")
 app.add_typer(nas_app.app, name="nas")
+app.add_typer(agents_app.app, name="agents")
 backup_app = typer.Typer(
     no_args_is_help=True,
     help="Backups of the NAS's services: take, list, restore, prove.",
@@ -128,9 +132,13 @@ def up(
         bool,
         typer.Option("--nas/--no-nas", help="Run the NAS's services on this machine's Docker."),
     ] = True,
+    with_agents: Annotated[
+        bool, typer.Option("--agents/--no-agents", help="Run the agents on a cluster.")
+    ] = True,
+    kubeconfig: Kubeconfig = None,
     as_json: Json = False,
 ) -> None:
-    """Bring the local profile up: engine, local cloud, `pulumi up`, machines, autoscaler, NAS.
+    """Bring the local profile up: engine, local cloud, machines, autoscaler, NAS, agents.
 
     Harmless when it is up. Never reaches anything beyond this machine.
 
@@ -146,14 +154,17 @@ def up(
         )
         files = LocalFiles.of(os.environ)
         services_up = nas_local.up(files, os.environ, shown) if with_nas else None
+        agents_up = agents_local.up(files, os.environ, shown, kubeconfig) if with_agents else None
     if as_json:
         nas_told = None if services_up is None else [one.name for one in services_up.services]
-        told = {**view.model_dump(mode="json"), "nas": nas_told, "phases": shown.phases}
-        show_json(told)
+        whole = view.model_dump(mode="json")
+        show_json({**whole, "nas": nas_told, "agents": agents_up, "phases": shown.phases})
         return
     show_fleet(view)
     if services_up is not None:
         out.print(f"{len(services_up.services)} services of the NAS work")
+    if agents_up is not None:
+        out.print(f"{len(agents_up)} agents are up: {', '.join(agents_up)}")
     talk.print(
         "it runs on: `make status` looks again, "
         + ("`make demo` sends a burst of jobs, " if with_autoscaler else "")
@@ -197,7 +208,8 @@ def down(*, as_json: Json = False) -> None:
     """End everything of the local profile: its machines, its stack, its cloud."""
     with progress() as shown:
         files = LocalFiles.of(os.environ)
-        ran = nas_local.down(files, os.environ, shown)
+        ran = agents_local.down(files, os.environ, shown)
+        ran = nas_local.down(files, os.environ, shown) or ran
         ran = local.down(files, os.environ, shown) or ran
     if as_json:
         show_json({"ran": ran})

@@ -26,11 +26,26 @@ from cli.reference import (
     record_table,
     settings_table,
 )
+from contracts.agents import (
+    AgentDeployment,
+    AgentsSettings,
+    ClusterSettings,
+    NamespaceSettings,
+    ReplicasSettings,
+    SecretSource,
+)
 from contracts.backups import BackupSettings
 from contracts.errors import AgentDockerError
 from contracts.fleet import FleetSettings, Selection
 from contracts.nas import Access, Held, IngressSettings, NasSettings, Registry
-from contracts.outputs import GPU_OUTPUTS, NAS_OUTPUTS, InstanceOutput, ServiceOutput
+from contracts.outputs import (
+    AGENTS_OUTPUTS,
+    GPU_OUTPUTS,
+    NAS_OUTPUTS,
+    AgentOutput,
+    InstanceOutput,
+    ServiceOutput,
+)
 from contracts.services import Health, Host, PostgresSchema, Service, Volume
 from contracts.slots import Slot, SlotSet
 
@@ -47,6 +62,7 @@ _TIERS: Mapping[str, str] = {
     "engine": "the real engine, file backend and local cloud",
     "faults": "operations cut by kill -9 and lost replies, then recovered",
     "redis": "signals, lease and memory on a real redis-server",
+    "kubernetes": "a real API server with its controllers: agents are admitted, roll out, go back",
     "graph": "the program under Pulumi's mocks: names, parents, inputs",
     "unit": "nothing outside the process, or one small part of it",
 }
@@ -62,9 +78,19 @@ _NAS: Mapping[str, type[BaseModel]] = {
     "ingress.access.": Access,
     "held.<service>.": Held,
 }
+_AGENTS: Mapping[str, type[BaseModel]] = {
+    "agents.": AgentsSettings,
+    "agents.cluster.": ClusterSettings,
+    "agents.namespaces.<name>.": NamespaceSettings,
+    "agents.deployments[].": AgentDeployment,
+    "agents.deployments[].replicas.": ReplicasSettings,
+    "agents.deployments[].secrets.<variable>.": SecretSource,
+}
 _FOLDERS: Mapping[str, str] = {
     "docs": "these pages",
     "docs/adr": "decisions, one page each",
+    "examples": "things to try",
+    "examples/agents": "manifests of two agents that run on any cluster",
     "tests": "one folder a tier",
 }
 
@@ -83,13 +109,15 @@ def parts() -> dict[tuple[str, str], Callable[[], str]]:
         ("docs/autoscaler.md", "settings"): lambda: settings_table(AutoscalerSettings, ""),
         **{
             ("docs/settings.md", prefix.strip(".[]")): partial(settings_table, model, prefix)
-            for prefix, model in _NAS.items()
+            for prefix, model in {**_NAS, **_AGENTS}.items()
         },
         ("docs/backups.md", "settings"): lambda: settings_table(BackupSettings, "backups."),
         ("docs/services.md", "services"): services_table,
         ("docs/services.md", "ingress"): hosts_table,
         ("docs/outputs.md", "outputs"): partial(outputs_table, GPU_OUTPUTS),
         ("docs/outputs.md", "nas"): partial(outputs_table, NAS_OUTPUTS),
+        ("docs/outputs.md", "agents"): partial(outputs_table, AGENTS_OUTPUTS),
+        ("docs/outputs.md", "agent"): lambda: record_table(AgentOutput),
         ("docs/outputs.md", "service"): lambda: record_table(ServiceOutput),
         ("docs/outputs.md", "instance"): lambda: record_table(InstanceOutput),
         ("docs/cli.md", "commands"): commands_text,

@@ -1,6 +1,7 @@
 """Where the local profile keeps its things."""
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -32,7 +33,7 @@ class LocalFiles:
 
     def prepare(self) -> None:
         """Make the folders and the random secrets, once."""
-        for name in ("home", "nas", "nas-backend", *_OF_ONE_CLOUD):
+        for name in ("agents", "home", "nas", "nas-backend", *_OF_ONE_CLOUD):
             (self.folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, value in (
             ("passphrase", secrets.token_urlsafe(24)),
@@ -70,6 +71,26 @@ class LocalFiles:
     def nas_backend(self) -> Path:
         """State, locks and history of the nas stack, whose data outlives a local cloud."""
         return self.folder / "nas-backend"
+
+    def agents_backend(self, kubeconfig: str | None) -> Path:
+        """State, locks and history of the agents on a cluster; None is the one that `up` starts.
+
+        One for each cluster: what is recorded of one says nothing of another.
+        """
+        if kubeconfig is None:
+            return self.folder / "agents-backend"
+        digest = hashlib.sha256(str(Path(kubeconfig).resolve()).encode()).hexdigest()
+        return self.folder / f"agents-backend-{digest[:12]}"
+
+    @property
+    def agents_backends(self) -> list[Path]:
+        """The backends of all clusters that were named; each has a file that names its cluster."""
+        return sorted(self.folder.glob("agents-backend-*"))
+
+    @property
+    def cluster(self) -> Path:
+        """The data of the control plane that `up` starts."""
+        return self.folder / "cluster"
 
     @property
     def operations(self) -> Path:

@@ -4,6 +4,7 @@ Always a process of its own and never inline: a long-lived one would die of what
 resources leak (docs/adr/0006), and a process can be stopped cleanly.
 """
 
+import json
 import signal
 import subprocess
 import sys
@@ -107,6 +108,7 @@ def _update(job: Job, stack: auto.Stack) -> dict[str, Any]:
             show_secrets=False,
             suppress_outputs=True,
             suppress_progress=True,
+            continue_on_error=job.persevere,
         ),
         steps,
     )
@@ -174,6 +176,40 @@ def _snapshot(job: Job) -> dict[str, Any]:
     return {**_snapshot_data(stack), "settings": settings}
 
 
+def _history(job: Job) -> dict[str, Any]:
+    """Updates of the stack, the newest first, with the settings that each had."""
+    stack = _stack(job)
+    found = _run(lambda: stack.history(show_secrets=False))
+    return {
+        "updates": [
+            {
+                # A backend of files gives no numbers.
+                "back": back,
+                "at": one.start_time.isoformat(),
+                "kind": one.kind,
+                "succeeded": one.result == "succeeded",
+                "settings": {name: _plain(value) for name, value in one.config.items()},
+            }
+            for back, one in enumerate(found)
+        ]
+    }
+
+
+def _plain(value: auto.ConfigValue) -> Any:  # noqa: ANN401 - any setting
+    if value.secret:
+        return None
+    try:
+        return json.loads(value.value)
+    except ValueError:
+        return value.value
+
+
+def _stacks(job: Job) -> dict[str, Any]:
+    """Names of all stacks of this project in the backend."""
+    workspace = auto.LocalWorkspace(work_dir=job.work_dir)
+    return {"names": [one.name for one in _run(workspace.list_stacks)]}
+
+
 def _cancel(job: Job) -> dict[str, Any]:
     stack = _stack(job)
     _run(stack.cancel)
@@ -192,6 +228,8 @@ _KINDS: dict[str, Callable[[Job], dict[str, Any]]] = {
     "destroy": _destroy,
     "refresh": _refresh,
     "snapshot": _snapshot,
+    "history": _history,
+    "stacks": _stacks,
     "cancel": _cancel,
     "remove": _remove,
 }

@@ -51,6 +51,18 @@ class NoSuchService(OperationError):
     exit_code = 2
 
 
+class NoSuchAgent(OperationError):
+    """No agent of that name is deployed there."""
+
+    exit_code = 2
+
+
+class NamespaceTaken(OperationError):
+    """The namespace is there, and we did not make it; nothing was changed."""
+
+    exit_code = 4
+
+
 class WrongPassphrase(OperationError):
     """The stack's secrets cannot be read with this passphrase; nothing was done."""
 

@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 # The engine's own default goes with the cores of the machine it runs on; ours wait for Vast.ai.
 OPERATIONS_AT_ONCE = 64
 
-Kind = Literal["deploy", "apply", "destroy", "refresh", "snapshot", "cancel", "remove"]
+Kind = Literal[
+    "deploy", "apply", "destroy", "refresh", "snapshot", "history", "stacks", "cancel", "remove"
+]
 
 
 class Document(BaseModel):
@@ -44,6 +46,8 @@ class Job(Document):
     base: int | None = None
     message: str | None = None
     parallel: int = OPERATIONS_AT_ONCE
+    # Whether the rest is done after something has failed: things that do not need each other.
+    persevere: bool = False
     clear_pending: bool = False
     # Whether the passphrase must prove itself, which reading alone does not ask for.
     verify: bool = False

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from operations import history, state
@@ -20,6 +21,20 @@ class Snapshot:
     """What the stack records, and the settings of its last update (the target's before that)."""
 
     state: StackState
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PastUpdate:
+    """An update that the stack has had, and its settings without the secret ones.
+
+    `back` counts from the newest, which is 0; `at` is when it began.
+    """
+
+    back: int
+    at: datetime
+    kind: str
+    succeeded: bool
     settings: Mapping[str, Any]
 
 
@@ -55,10 +70,12 @@ class Stack:
         *,
         message: str | None = None,
         guarded: Mapping[str, str] | None = None,
+        persevere: bool = False,
     ) -> Applied:
         """Update the stack with exactly these settings, as a person's `pulumi up` would.
 
-        Refused, with the reason, when a container that is `guarded` by name would end.
+        Refused, with the reason, when a container that is `guarded` by name would end. With
+        `persevere` one failure does not keep from the rest what does not need it.
         """
         result = self._run(
             "deploy",
@@ -67,6 +84,7 @@ class Stack:
             document=dict(self.target.document),
             message=message,
             guarded=dict(guarded or {}),
+            persevere=persevere,
         )
         return self._applied(result)
 
@@ -112,6 +130,16 @@ class Stack:
         """
         result = self._run("snapshot", verify=verify)
         return Snapshot(state=state.read(result["deployment"]), settings=result["settings"])
+
+    def history(self) -> list[PastUpdate]:
+        """The updates that the backend still has, the newest first."""
+        found: list[dict[str, Any]] = self._run("history")["updates"]
+        return [PastUpdate(at=datetime.fromisoformat(one.pop("at")), **one) for one in found]
+
+    def stacks(self) -> list[str]:
+        """The names of all stacks of the project; this one need not be there."""
+        names: list[str] = self._run("stacks")["names"]
+        return names
 
     def unlock(self) -> None:
         """Remove every lock of the stack. Only after their owners are proved dead."""

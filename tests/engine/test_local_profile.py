@@ -108,6 +108,9 @@ class Local:
     def start(self, *arguments: str, **env: str) -> Running:
         if arguments[:1] == ("up",) and not self.autoscaler:
             arguments = (*arguments, "--no-autoscaler")
+        if arguments[:1] == ("up",):
+            # A machine that has built a cluster would start one for each test.
+            arguments = (*arguments, "--no-agents")
         process = subprocess.Popen(
             [sys.executable, "-u", "-m", "cli.main", *arguments],
             cwd=ROOT,

@@ -374,7 +374,10 @@ def test_up_and_down_show_what_they_did(rig: Rig, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(commands.local, "up", lambda *_args, **_options: view)
     monkeypatch.setenv("AGENT_DOCKER_DOCKER_SOCKET", "/nonexistent/docker.sock")
     monkeypatch.setattr(commands.local, "down", lambda *_args: True)
+    monkeypatch.setattr(commands.agents_local, "up", lambda *_args: ["agents/greeter"])
+    monkeypatch.setattr(commands.agents_local, "down", lambda *_args: False)
     result = rig.run("up")
+    assert "1 agents are up: agents/greeter" in result.stdout
     assert "0 of 0 machines answer" in result.stdout
     assert "the NAS's services are left out" in result.stderr
     assert rig.json("up")["phases"] == {}

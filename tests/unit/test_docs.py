@@ -198,6 +198,8 @@ def test_every_variable_that_the_code_reads_is_documented() -> None:
     documented = " ".join(page.read_text() for page in pages)
     # How the local profile finds its own processes again.
     inside = {
+        "AGENT_DOCKER_CLUSTER",
+        "AGENT_DOCKER_CLUSTER_PART",
         "AGENT_DOCKER_LOCAL_CLOUD",
         "AGENT_DOCKER_LOCAL_COMMAND",
         "AGENT_DOCKER_LOCAL_SERVICE",

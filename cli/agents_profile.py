@@ -1,0 +1,153 @@
+"""The two worlds of the agents' commands: a cluster on this machine, and production's."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cli import leftovers
+from cli.files import LocalFiles, write_whole
+from cli.progress import Progress
+from cli.settings import settings_file, stack_settings
+from contracts.agents import AgentsSettings, ClusterSettings
+from contracts.errors import AgentDockerError, SettingsError
+from contracts.settings import parse
+from operations.agents import Agents
+from operations.cluster import Cluster
+from operations.process import OnEvent
+from operations.shell import backend_target
+from operations.stack import Stack
+from operations.target import Target
+
+AGENTS = "agents"
+Kubeconfig = Annotated[
+    str | None,
+    typer.Option(
+        help="The cluster; KUBECONFIG of the shell is not read.",
+        metavar="FILE",
+        envvar="AGENT_DOCKER_KUBECONFIG",
+    ),
+]
+Context = Annotated[str | None, typer.Option(help="Its context, if not the current one.")]
+_PLUGINS = Path(__file__).resolve().parent.parent / "localcloud" / "plugins" / "bin"
+_SECRETS = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_ACCESS_TOKEN")
+
+
+class NoCluster(AgentDockerError):
+    """No cluster is named, and none of ours runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentsProfile:
+    """What the agents' commands of one profile work with."""
+
+    kind: Literal["local", "production"]
+    target: Target
+    cluster: ClusterSettings
+    folder: Path
+
+    def agents(self, progress: Progress) -> Agents:
+        """Operations on agents that are stacks of their own."""
+        return Agents(
+            stack=lambda name: self.stack(name, progress.on_event),
+            cluster=self.reader(),
+            settings=self.cluster,
+            folder=self.folder,
+        )
+
+    def stack(self, name: str, on_event: OnEvent) -> Stack:
+        """Operations on the stack of that name."""
+        target = self.target
+        made = Target(
+            stack=name,
+            env=target.env,
+            state=target.state,
+            settings=target.settings if name == AGENTS else {},
+            secrets=target.secrets,
+            document=target.document,
+        )
+        return Stack(target=made, on_event=on_event)
+
+    def reader(self) -> Cluster:
+        """The cluster itself."""
+        assert self.cluster.kubeconfig is not None  # noqa: S101 - both profiles see to it
+        path = str(Path(self.cluster.kubeconfig).expanduser())
+        return Cluster(kubeconfig=path, context=self.cluster.context)
+
+
+def production_agents(
+    env: Mapping[str, str], kubeconfig: str | None, context: str | None
+) -> AgentsProfile:
+    """The backend that the shell names, and the cluster of the settings or of the options."""
+    settings = stack_settings(AGENTS, env)
+    where = settings_file(AGENTS, env).name
+    named = parse(AgentsSettings, settings.get(AGENTS) or {}, where=where, key=AGENTS).cluster
+    path = kubeconfig or named.kubeconfig
+    if path is None:
+        raise SettingsError(
+            f"{where} names no cluster: agent-docker:agents.cluster.kubeconfig is not set",
+            hint="set it, or name one with --kubeconfig",
+        )
+    secrets = tuple(env[name] for name in _SECRETS if env.get(name))
+    target = backend_target(AGENTS, env, settings=settings, secrets=secrets)
+    cluster = ClusterSettings(kubeconfig=path, context=context or named.context)
+    return AgentsProfile(kind="production", target=target, cluster=cluster, folder=target.state)
+
+
+def local_agents(
+    files: LocalFiles,
+    env: Mapping[str, str],
+    progress: Progress,
+    kubeconfig: str | None,
+    context: str | None,
+) -> AgentsProfile:
+    """A cluster named by its kubeconfig, else the control plane of ours; NoCluster without both."""
+    from tools import engine  # noqa: PLC0415 - only the local profile needs it
+
+    files.prepare()
+    path = kubeconfig or _own_cluster(files)
+    backend = files.agents_backend(kubeconfig)
+    backend.mkdir(mode=0o700, exist_ok=True)
+    if kubeconfig is not None:
+        path = str(Path(kubeconfig).expanduser().resolve())
+        write_whole(backend / "kubeconfig", path)
+    progress.say("looking for the Pulumi engine")
+    target = Target(
+        stack=AGENTS,
+        env=engine.child_environment(
+            engine.ensure(env, on_progress=progress.say),
+            python=Path(sys.executable),
+            home=files.folder / "home",
+            backend_url=f"file://{backend}",
+            passphrase_file=files.folder / "passphrase",
+            plugin_dirs=[_PLUGINS],
+            extra={
+                "TMPDIR": str(files.folder / "tmp"),
+                "AGENT_DOCKER_RUN_DIR": str(files.folder / "run"),
+                "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+                **leftovers.mark(files),
+            },
+        ),
+        state=files.folder / "agents",
+        secrets=(files.read("passphrase"),),
+    )
+    cluster = ClusterSettings(kubeconfig=path, context=context)
+    return AgentsProfile(
+        kind="local", target=target, cluster=cluster, folder=files.folder / "agents"
+    )
+
+
+def _own_cluster(files: LocalFiles) -> str:
+    from tools import cluster  # noqa: PLC0415 - only the local profile needs it
+
+    found = cluster.running(files.cluster)
+    if found is None:
+        raise NoCluster(
+            "no cluster is named, and none of ours runs",
+            hint="`make up` starts one where `make cluster` has built it; or name yours with "
+            "--kubeconfig",
+        )
+    return str(found.kubeconfig)

@@ -1,0 +1,285 @@
+"""Agents that are stacks of their own: each has its lock, its history and its own way back.
+
+The namespace that they share is a stack too. It is made before the first agent and goes after the
+last one; one that was there before is used as it is, and stays.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from contracts.agents import AgentDeployment, AgentsSettings, ClusterSettings, NamespaceSettings
+from contracts.outputs import DEPLOYMENTS, AgentOutput
+from contracts.program import PROJECT
+from contracts.settings import parse
+from operations.cluster import Cluster
+from operations.errors import (
+    Failed,
+    NamespaceTaken,
+    NoSuchAgent,
+    OperationError,
+    StackNotFound,
+)
+from operations.stack import Applied, PastUpdate, Snapshot, Stack
+from operations.state import StackState
+from ossa.objects import MANAGED_BY
+from providers.vastai.pacing import process_lock
+
+LAYER = "agents"
+# What Pulumi's own backends take.
+_LONGEST_STACK = 100
+_NAMESPACE_WAIT = 120.0
+_PARTS = 3
+
+
+class NoSuchPod(OperationError):
+    """The agent has no pod."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployed:
+    """A finished rollout."""
+
+    agent: AgentOutput
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """An update of one agent; `back` is how many before the newest it was."""
+
+    back: int
+    at: datetime
+    image: str | None
+    succeeded: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where an agent is: the names do not tell without the namespace."""
+
+    namespace: str
+    name: str
+
+    @property
+    def stack(self) -> str:
+        """Neither of both has a dot."""
+        return f"{LAYER}.{self.namespace}.{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agents:
+    """Operations on single agents of one cluster.
+
+    `stack` makes the operations on a stack by its name, `folder` is where this installation keeps
+    turns.
+    """
+
+    stack: Callable[[str], Stack]
+    cluster: Cluster
+    settings: ClusterSettings
+    folder: Path
+    rollout_seconds: int = 300
+
+    # Reading.
+
+    def places(self) -> list[Place]:
+        """Every agent that has a stack of its own."""
+        return sorted(
+            (place for name in self._names() if (place := place_of(name)) is not None),
+            key=lambda place: (place.namespace, place.name),
+        )
+
+    def recorded(self, place: Place) -> AgentOutput:
+        """What the stack of an agent records; NoSuchAgent when there is none."""
+        return _recorded(place, self._snapshot(place).state)
+
+    # Changing.
+
+    def deploy(
+        self,
+        place: Place,
+        deployment: AgentDeployment,
+        *,
+        namespace: NamespaceSettings,
+        message: str | None = None,
+    ) -> Deployed:
+        """Bring one agent up, or change it, and wait until it has rolled out.
+
+        NamespaceTaken when its namespace is not ours and was not said to exist.
+        """
+        if len(place.stack) > _LONGEST_STACK:
+            raise Failed(
+                f"{place.namespace} and {place.name} are too long together: the stack would be "
+                f"{place.stack!r}, at most {_LONGEST_STACK} characters are allowed"
+            )
+        self._prepare(place.namespace, namespace)
+        return self._update(place, self._document(place, deployment), message)
+
+    def scale(self, place: Place, least: int, most: int | None = None) -> Deployed:
+        """Run `least` pods of an agent, or between both by CPU."""
+        wanted = {"min": least, "max": least if most is None else most}
+        changed = {**_dumped(self._current(place)), "replicas": wanted}
+        deployment = parse(AgentDeployment, changed, where=place.name, key="replicas")
+        return self._update(place, self._document(place, deployment), f"scale to {least}")
+
+    def rollback(self, place: Place, *, back: int | None = None) -> Deployed:
+        """Deploy again what the last good update had that deployed something else.
+
+        With `back` what the update so many before the newest had. Failed when there is none.
+        """
+        self.recorded(place)
+        updates = self.stack(place.stack).history()
+        named = (one for one in updates if one.back == back and one.kind == "update")
+        found = earlier(updates) if back is None else next(named, None)
+        if found is None:
+            wanted = "no earlier good update to go back to" if back is None else f"no update {back}"
+            raise Failed(
+                f"{place.name} has had {wanted}",
+                hint="`agent-docker agents status` shows the updates that there are",
+            )
+        return self._update(place, _document(found.settings), f"back to that of {found.at:%F %T}")
+
+    def updates(self, place: Place) -> list[Past]:
+        """The updates of an agent that it can go back to, the newest first."""
+        return [
+            Past(back=one.back, at=one.at, image=image_of(one), succeeded=one.succeeded)
+            for one in self.stack(place.stack).history()
+            if one.kind == "update"
+        ]
+
+    def delete(self, place: Place) -> None:
+        """Remove an agent, and the namespace with the last one if it was ours."""
+        self.recorded(place)
+        self.stack(place.stack).destroy(remove=True)
+        with self._turn(place.namespace):
+            names = self._names()
+            ours = _namespace_stack(place.namespace)
+            if ours in names and not any(name.startswith(f"{ours}.") for name in names):
+                self.stack(ours).destroy(remove=True)
+
+    def _prepare(self, name: str, wanted: NamespaceSettings) -> None:
+        """Make the namespace unless it is there; whose it is decides."""
+        with self._turn(name):
+            there = self.cluster.namespace(name)
+            if there is not None and not wanted.existing and not _ours(there):
+                raise NamespaceTaken(
+                    f"namespace {name} is there already and is not ours",
+                    hint="--existing-namespace uses it as it is and leaves it there",
+                )
+            if there is None and wanted.existing:
+                raise Failed(
+                    f"namespace {name} is not there",
+                    hint="leave --existing-namespace out to have it made",
+                )
+            if there is None:
+                # Only what is not listed as a deployment's own is in this stack.
+                document: dict[str, Any] = {"namespaces": {name: _dumped(wanted)}}
+                self._deploy(_namespace_stack(name), document)
+
+    def _document(self, place: Place, deployment: AgentDeployment) -> dict[str, Any]:
+        placed = deployment.model_copy(update={"namespace": place.namespace})
+        # Whoever made the namespace, this stack does not.
+        return {
+            "namespaces": {place.namespace: {"existing": True}},
+            "deployments": [_dumped(placed)],
+        }
+
+    def _update(self, place: Place, document: Mapping[str, Any], message: str | None) -> Deployed:
+        applied = self._deploy(place.stack, document, message)
+        return Deployed(agent=_recorded(place, applied.state), changes=applied.changes)
+
+    def _deploy(
+        self, name: str, document: Mapping[str, Any], message: str | None = None
+    ) -> Applied:
+        place = {"cluster": _dumped(self.settings), "rolloutSeconds": self.rollout_seconds}
+        settings = {"layer": LAYER, "agents": {**place, **document}}
+        return self.stack(name).deploy(settings, message=message)
+
+    def _current(self, place: Place) -> AgentDeployment:
+        document = _document(self._snapshot(place).settings)
+        return parse(AgentsSettings, document, where=place.stack, key="agents").deployments[0]
+
+    def _snapshot(self, place: Place) -> Snapshot:
+        try:
+            return self.stack(place.stack).snapshot()
+        except StackNotFound:
+            raise _none(place) from None
+
+    def _names(self) -> list[str]:
+        return self.stack(LAYER).stacks()
+
+    @contextmanager
+    def _turn(self, namespace: str) -> Generator[None]:
+        """One at a time decides whether a namespace is made or goes."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = process_lock(self.folder / f"namespace-{namespace}.lock")
+        with lock.acquire(timeout=_NAMESPACE_WAIT):
+            yield
+
+
+def earlier(updates: Iterable[PastUpdate]) -> PastUpdate | None:
+    """The last good update that deployed something else than the newest one did."""
+    deploys = [one for one in updates if one.kind == "update"]
+    if not deploys:
+        return None
+    now = _document(deploys[0].settings).get("deployments")
+    return next(
+        (
+            one
+            for one in deploys[1:]
+            if one.succeeded and _document(one.settings).get("deployments") != now
+        ),
+        None,
+    )
+
+
+def image_of(update: PastUpdate) -> str | None:
+    """The image that an update of one agent was told; None where its manifest names it."""
+    rows: Sequence[Mapping[str, Any]] = _document(update.settings).get("deployments") or ()
+    return str(rows[0]["image"]) if rows and rows[0].get("image") else None
+
+
+def place_of(stack: str) -> Place | None:
+    """The agent that a stack is of, by the stack's name; None for any other stack."""
+    parts = stack.split(".")
+    if len(parts) != _PARTS or parts[0] != LAYER:
+        return None
+    return Place(namespace=parts[1], name=parts[2])
+
+
+def _namespace_stack(namespace: str) -> str:
+    return f"{LAYER}.{namespace}"
+
+
+def _recorded(place: Place, state: StackState) -> AgentOutput:
+    rows: list[Mapping[str, Any]] = state.outputs.get(DEPLOYMENTS) or []
+    if not rows:
+        raise _none(place)
+    return AgentOutput.model_validate(rows[0])
+
+
+def _none(place: Place) -> NoSuchAgent:
+    return NoSuchAgent(
+        f"no agent {place.name} is deployed in namespace {place.namespace}",
+        hint="see `agent-docker agents list`",
+    )
+
+
+def _document(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = settings.get(f"{PROJECT}:{LAYER}") or settings.get(LAYER) or {}
+    return found
+
+
+def _dumped(model: BaseModel) -> dict[str, Any]:
+    return model.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+
+
+def _ours(namespace: Mapping[str, Any]) -> bool:
+    labels: Mapping[str, str] = namespace.get("metadata", {}).get("labels") or {}
+    return MANAGED_BY.items() <= labels.items()
