@@ -53,6 +53,7 @@ arch: $(STAMP)
 	@$(BIN)/lint-imports --no-cache | tail -n 4
 
 tests: $(STAMP) engine ## Every tier, with coverage
+	@$(BIN)/python -m tools.cluster build >/dev/null || [ -z "$$CI" ]
 	@echo "== tests"
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest tests
