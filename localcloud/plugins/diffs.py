@@ -13,6 +13,7 @@ T = TypeVar("T")
 _KINDS: dict[Change, tuple["proto.PropertyDiff.Kind.ValueType", ...]] = {
     "add": (proto.PropertyDiff.ADD, proto.PropertyDiff.ADD_REPLACE),
     "delete": (proto.PropertyDiff.DELETE, proto.PropertyDiff.DELETE_REPLACE),
+    "replace": (proto.PropertyDiff.UPDATE_REPLACE, proto.PropertyDiff.UPDATE_REPLACE),
     "update": (proto.PropertyDiff.UPDATE, proto.PropertyDiff.UPDATE_REPLACE),
 }
 
@@ -48,7 +49,11 @@ def _nothing(value: Value) -> bool:
 def response(kind: ResourceType[T], found: Mapping[str, Change]) -> proto.DiffResponse:
     """The engine's form of it; names that the type replaces on come marked."""
     every = kind.update is None
-    replaces = sorted(name for name in found if every or name in {*kind.replaces, FAILED})
+    replaces = sorted(
+        name
+        for name, change in found.items()
+        if every or change == "replace" or name in {*kind.replaces, FAILED}
+    )
     return proto.DiffResponse(
         changes=proto.DiffResponse.DIFF_SOME if found else proto.DiffResponse.DIFF_NONE,
         replaces=replaces,

@@ -9,7 +9,8 @@ from localcloud.plugins.shapes import Fields, Refusal
 from localcloud.plugins.values import Properties, Value, Values
 
 T = TypeVar("T")
-Change = Literal["add", "delete", "update"]
+# `replace` replaces whatever the type's own `replaces` are.
+Change = Literal["add", "delete", "replace", "update"]
 # In the state of what failed after its creation; a refresh takes it away.
 FAILED = "__failed"
 
@@ -115,6 +116,8 @@ class ResourceType(Generic[T]):
     """Whether a property's old state and its new input (both known) are the same."""
     diff: Callable[[Old, Properties], Mapping[str, Change]] | None = None
     """Replaces the comparison as a whole."""
+    preview: Callable[[Values, Old | None], Values] | None = None
+    """Marks what is unknown within the state that a preview shows of a new or an old resource."""
 
     def hidden(self, *sources: Properties) -> frozenset[str]:
         """The names of the outputs that go out as secrets, given inputs or older states."""

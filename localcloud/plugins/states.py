@@ -23,9 +23,11 @@ def preview_state(kind: ResourceType[T], news: Properties, old: Old | None = Non
     """The state as far as it is known before the work: an update keeps what is no input."""
     unknown: Values = dict.fromkeys(kind.computed, UNKNOWN)
     if old is None:
-        return {**unknown, **news}
-    kept = {name: value for name, value in old.outputs.items() if name not in old.inputs}
-    return {**unknown, **kept, **news}
+        known: Values = {**unknown, **news}
+    else:
+        kept = {name: value for name, value in old.outputs.items() if name not in old.inputs}
+        known = {**unknown, **kept, **news}
+    return known if kind.preview is None else kind.preview(known, old)
 
 
 def refreshed(kind: ResourceType[T], old: Old, found: Found) -> tuple[Values, Values]:
