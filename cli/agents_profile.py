@@ -32,7 +32,6 @@ Kubeconfig = Annotated[
     ),
 ]
 Context = Annotated[str | None, typer.Option(help="Its context, if not the current one.")]
-_PLUGINS = Path(__file__).resolve().parent.parent / "localcloud" / "plugins" / "bin"
 _SECRETS = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_ACCESS_TOKEN")
 
 
@@ -105,7 +104,8 @@ def local_agents(
     context: str | None,
 ) -> AgentsProfile:
     """A cluster named by its kubeconfig, else the control plane of ours; NoCluster without both."""
-    from tools import engine  # noqa: PLC0415 - only the local profile needs it
+    from localcloud.plugins.folders import folders  # noqa: PLC0415 - only the local profile
+    from tools import engine  # noqa: PLC0415 - needs these
 
     files.prepare()
     path = kubeconfig or _own_cluster(files)
@@ -123,7 +123,7 @@ def local_agents(
             home=files.folder / "home",
             backend_url=f"file://{backend}",
             passphrase_file=files.folder / "passphrase",
-            plugin_dirs=[_PLUGINS],
+            plugin_dirs=folders(env),
             extra={
                 "TMPDIR": str(files.folder / "tmp"),
                 "AGENT_DOCKER_RUN_DIR": str(files.folder / "run"),

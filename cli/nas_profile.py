@@ -35,7 +35,6 @@ _AT_ONCE_OVER_SSH = 4
 _SOCKET = "/var/run/docker.sock"
 # Of its own, so that a database of this machine keeps its port; only Linux has all of 127/8.
 _ADDRESS = "127.65.0.1" if sys.platform == "linux" else "127.0.0.1"
-_PLUGINS = Path(__file__).resolve().parent.parent / "localcloud" / "plugins" / "bin"
 
 
 class NoDaemon(AgentDockerError):
@@ -114,7 +113,8 @@ def local_nas(files: LocalFiles, env: Mapping[str, str], progress: Progress) -> 
 
     NoDaemon when there is none. Starts the Cloudflare emulator unless it runs.
     """
-    from tools import engine  # noqa: PLC0415 - only the local profile needs it
+    from localcloud.plugins.folders import folders  # noqa: PLC0415 - only the local profile
+    from tools import engine  # noqa: PLC0415 - needs these
 
     files.prepare()
     url = local_daemon(env)
@@ -130,7 +130,7 @@ def local_nas(files: LocalFiles, env: Mapping[str, str], progress: Progress) -> 
             home=files.folder / "home",
             backend_url=f"file://{files.nas_backend}",
             passphrase_file=files.folder / "passphrase",
-            plugin_dirs=[_PLUGINS],
+            plugin_dirs=folders(env),
             extra={
                 "TMPDIR": str(files.folder / "tmp"),
                 "AGENT_DOCKER_RUN_DIR": str(files.folder / "run"),

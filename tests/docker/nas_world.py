@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Collection, Generator, Iterator
@@ -14,6 +15,7 @@ from docker import DockerClient
 
 from localcloud.cloudflare.server import RunningCloudflare, running_cloudflare
 from localcloud.images import Kind, ensure, kind_of
+from localcloud.plugins.folders import folders
 from operations.daemon import Daemon, Seen
 from operations.gate import Gate
 from operations.jobs import Event, MessageEvent
@@ -26,7 +28,6 @@ from tests.docker.daemon import Docker
 from tests.unit.nas_documents import by_name, shipped
 from tools import engine
 
-ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "story-"
 # Its ports are on an address of their own: other tests may publish the same ones.
 ADDRESS = "127.66.0.1"
@@ -62,7 +63,7 @@ class NasWorld:
             home=self.folder / "home",
             backend_url=f"file://{self.folder}/backend",
             passphrase_file=self.folder / "passphrase",
-            plugin_dirs=[ROOT / "localcloud/plugins/bin"],
+            plugin_dirs=folders(os.environ),
             extra={
                 "TMPDIR": str(self.folder / "tmp"),
                 "AGENT_DOCKER_RUN_DIR": str(self.folder / "run"),

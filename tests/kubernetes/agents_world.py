@@ -1,6 +1,7 @@
 """Agents on a cluster of the tests': the real program, the real engine, the offline plugin."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.agents import AgentDeployment, ClusterSettings, NamespaceSettings
+from localcloud.plugins.folders import folders
 from operations.agents import Agents, Deployed, Place
 from operations.cluster import Cluster as Reader
 from operations.jobs import Event, MessageEvent
@@ -18,7 +20,6 @@ from tests.kubernetes.conftest import Kubectl
 from tools import engine
 from tools.cluster import Cluster
 
-ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "example.com/agent:1.0"
 ROLLOUT_SECONDS = 8
 
@@ -66,7 +67,7 @@ class AgentsWorld:
             home=self.folder / "home",
             backend_url=f"file://{self.folder}/backend",
             passphrase_file=passphrase,
-            plugin_dirs=[ROOT / "localcloud/plugins/bin"],
+            plugin_dirs=folders(os.environ),
             extra={
                 "TMPDIR": str(self.folder / "tmp"),
                 "AGENT_DOCKER_RUN_DIR": str(self.folder / "run"),
