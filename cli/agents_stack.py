@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cli import completion
 from cli.agents_options import (
     Env,
     Image,
@@ -35,7 +36,9 @@ from contracts.errors import SettingsError
 from operations.agents import Deployed, NoSuchPod, Place
 from ossa.agents import DEFAULT_NAMESPACE, resolve_all
 
-Name = Annotated[str, typer.Argument(help="The agent.", metavar="AGENT")]
+Name = Annotated[
+    str, typer.Argument(help="The agent.", metavar="AGENT", autocompletion=completion.agents)
+]
 In = Annotated[str, typer.Option("--namespace", "-n", help="Its namespace.")]
 Tail = Annotated[int, typer.Option(min=1, help="Lines shown.")]
 

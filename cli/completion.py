@@ -32,6 +32,14 @@ def stacks(incomplete: str) -> list[str]:
     return sorted(name for name in names if name.startswith(incomplete))
 
 
+def agents(incomplete: str) -> list[str]:
+    """Agents of the local profile that have a stack of their own, of all clusters."""
+    folder = LocalFiles.of(os.environ).folder
+    stacks = folder.glob("agents-backend*/.pulumi/stacks/*/agents.*.*.json")
+    names = {path.name.removesuffix(".json").split(".")[2] for path in stacks}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
 def _names(resources: list[dict[str, Any]]) -> Iterator[str]:
     for resource in resources:
         if resource["type"] == "pulumi:pulumi:Stack":

@@ -4,12 +4,13 @@ The namespace that they share is a stack too. It is made before the first agent 
 last one; one that was there before is used as it is, and stays.
 """
 
+import socket
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -19,16 +20,22 @@ from contracts.program import PROJECT
 from contracts.settings import parse
 from operations.cluster import Cluster
 from operations.errors import (
+    Busy,
+    CutOff,
     Failed,
     NamespaceTaken,
     NoSuchAgent,
     OperationError,
     StackNotFound,
 )
+from operations.lease import lease
+from operations.settling import Settling
 from operations.stack import Applied, PastUpdate, Snapshot, Stack
 from operations.state import StackState
 from ossa.objects import MANAGED_BY
 from providers.vastai.pacing import process_lock
+
+T = TypeVar("T")
 
 LAYER = "agents"
 # What Pulumi's own backends take.
@@ -85,6 +92,8 @@ class Agents:
     settings: ClusterSettings
     folder: Path
     rollout_seconds: int = 300
+    # This one's name in Pulumi's locks.
+    host: str = field(default_factory=socket.gethostname)
 
     # Reading.
 
@@ -155,13 +164,13 @@ class Agents:
 
     def delete(self, place: Place) -> None:
         """Remove an agent, and the namespace with the last one if it was ours."""
-        self.recorded(place)
-        self.stack(place.stack).destroy(remove=True)
+        self._snapshot(place)
+        self._changing(place.stack, lambda stack: stack.destroy(remove=True))
         with self._turn(place.namespace):
             names = self._names()
             ours = _namespace_stack(place.namespace)
             if ours in names and not any(name.startswith(f"{ours}.") for name in names):
-                self.stack(ours).destroy(remove=True)
+                self._changing(ours, lambda stack: stack.destroy(remove=True))
 
     def _prepare(self, name: str, wanted: NamespaceSettings) -> None:
         """Make the namespace unless it is there; whose it is decides."""
@@ -199,7 +208,21 @@ class Agents:
     ) -> Applied:
         place = {"cluster": _dumped(self.settings), "rolloutSeconds": self.rollout_seconds}
         settings = {"layer": LAYER, "agents": {**place, **document}}
-        return self.stack(name).deploy(settings, message=message)
+        return self._changing(name, lambda stack: stack.deploy(settings, message=message))
+
+    def _changing(self, name: str, change: Callable[[Stack], T]) -> T:
+        """`change`, once more after what a killed engine left is in order. Busy when one lives."""
+        stack = self.stack(name)
+        with lease(stack.target.state, name):
+            try:
+                try:
+                    return change(stack)
+                except Busy:
+                    Settling(stack=stack, host=self.host).settle()
+                    stack.refresh(clear_pending=True)
+                    return change(stack)
+            except CutOff as error:
+                raise CutOff(error.message, hint="run it again: it goes on from there") from None
 
     def _current(self, place: Place) -> AgentDeployment:
         document = _document(self._snapshot(place).settings)

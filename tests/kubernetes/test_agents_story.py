@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from operations.agents import Place
-from operations.errors import Failed, NamespaceTaken, NoSuchAgent
+from operations.errors import CutOff, Failed, NamespaceTaken, NoSuchAgent
+from tests.faults import processes
 from tests.kubernetes.agents_world import IMAGE, AgentsWorld, manifest
 from tests.kubernetes.conftest import Kubectl, until
 from tools.cluster import Cluster
@@ -157,6 +158,36 @@ def test_a_namespace_of_others_is_used_only_when_told_and_stays(
     world.agents.delete(Place(namespace=namespace, name="critic"))
     assert kinds(world.kubectl, namespace) == set()
     assert world.kubectl.json("get", "namespace", namespace)["status"]["phase"] == "Active"
+
+
+def test_a_killed_engine_leaves_nothing_that_the_next_deploy_cannot_finish(
+    world: AgentsWorld, namespace: str
+) -> None:
+    place = Place(namespace=namespace, name="critic")
+    with ThreadPoolExecutor(1) as workers:
+        # Its pods never become ready, so it is killed while it waits for them.
+        cut = workers.submit(world.deploy, namespace, "critic", image=NEVER_READY)
+        until(lambda: kubectl_has(world, namespace, "deployment", "critic"))
+        (engine,) = [one for one in processes.of(world.folder) if one.name() == "pulumi"]
+        engine.kill()
+        with pytest.raises(CutOff):
+            cut.result()
+    world.deploy(namespace, "critic")
+    assert world.live(namespace, "critic")["status"]["availableReplicas"] == 1
+    world.agents.delete(place)
+    until(lambda: world.kubectl.run("get", "namespace", namespace).returncode)
+
+
+def kubectl_has(world: AgentsWorld, namespace: str, kind: str, name: str) -> bool:
+    return Kubectl(world.cluster, namespace).run("get", kind, name).returncode == 0
+
+
+def test_one_that_never_came_up_can_be_removed(world: AgentsWorld, namespace: str) -> None:
+    with pytest.raises(Failed):
+        world.deploy(namespace, "critic", image=CRASHING)
+    world.agents.delete(Place(namespace=namespace, name="critic"))
+    until(lambda: world.kubectl.run("get", "namespace", namespace).returncode)
+    assert world.agents.places() == []
 
 
 def test_agents_are_deployed_at_once(world: AgentsWorld, namespace: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner, Result
 
-from cli import agents_local, agents_profile, agents_stack
+from cli import agents_local, agents_profile, agents_stack, completion
 from cli.agents_profile import NoCluster, local_agents, production_agents
 from cli.app import app
 from cli.ending import mistakes
@@ -394,3 +394,13 @@ def test_mistakes_end_without_a_traceback(capsys: pytest.CaptureFixture[str]) ->
     assert end.value.code == 1
     assert "hint: name one" in capsys.readouterr().err
     assert agents_profile.AGENTS == "agents"
+
+
+def test_a_tab_completes_agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_DOCKER_LOCAL_DIR", str(tmp_path))
+    stacks = tmp_path / "agents-backend-0/.pulumi/stacks/agent-docker"
+    stacks.mkdir(parents=True)
+    for name in ("agents", "agents.team", "agents.team.critic", "agents.other.usher"):
+        (stacks / f"{name}.json").touch()
+    assert completion.agents("") == ["critic", "usher"]
+    assert completion.agents("u") == ["usher"]
