@@ -1,6 +1,5 @@
 """The two worlds of the agents' commands: a cluster on this machine, and production's."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli import leftovers
+from cli.engine_env import engine_env
 from cli.files import LocalFiles, write_whole
 from cli.progress import Progress
 from cli.settings import settings_file, stack_settings
@@ -82,16 +81,19 @@ def production_agents(
 ) -> AgentsProfile:
     """The backend that the shell names, and the cluster of the settings or of the options."""
     settings = stack_settings(AGENTS, env)
-    where = settings_file(AGENTS, env).name
-    named = parse(AgentsSettings, settings.get(AGENTS) or {}, where=where, key=AGENTS).cluster
-    path = kubeconfig or named.kubeconfig
+    where = settings_file(AGENTS, env)
+    document: Mapping[str, object] = settings.get(AGENTS) or {}
+    named = parse(AgentsSettings, document, where=where.name, key=AGENTS).cluster
+    path = kubeconfig or (named.kubeconfig and str(_within(where.parent, named.kubeconfig)))
     if path is None:
         raise SettingsError(
-            f"{where} names no cluster: agent-docker:agents.cluster.kubeconfig is not set",
+            f"{where.name} names no cluster: agent-docker:agents.cluster.kubeconfig is not set",
             hint="set it, or name one with --kubeconfig",
         )
     secrets = tuple(env[name] for name in _SECRETS if env.get(name))
     target = backend_target(AGENTS, env, settings=settings, secrets=secrets)
+    # An operation works in a folder of its own.
+    path = str(_within(Path.cwd(), path))
     cluster = ClusterSettings(kubeconfig=path, context=context or named.context)
     return AgentsProfile(kind="production", target=target, cluster=cluster, folder=target.state)
 
@@ -104,33 +106,16 @@ def local_agents(
     context: str | None,
 ) -> AgentsProfile:
     """A cluster named by its kubeconfig, else the control plane of ours; NoCluster without both."""
-    from localcloud.plugins.folders import folders  # noqa: PLC0415 - only the local profile
-    from tools import engine  # noqa: PLC0415 - needs these
-
     files.prepare()
     path = kubeconfig or _own_cluster(files)
     backend = files.agents_backend(kubeconfig)
     backend.mkdir(mode=0o700, exist_ok=True)
     if kubeconfig is not None:
-        path = str(Path(kubeconfig).expanduser().resolve())
+        path = str(_within(Path.cwd(), kubeconfig))
         write_whole(backend / "kubeconfig", path)
-    progress.say("looking for the Pulumi engine")
     target = Target(
         stack=AGENTS,
-        env=engine.child_environment(
-            engine.ensure(env, on_progress=progress.say),
-            python=Path(sys.executable),
-            home=files.folder / "home",
-            backend_url=f"file://{backend}",
-            passphrase_file=files.folder / "passphrase",
-            plugin_dirs=folders(env),
-            extra={
-                "TMPDIR": str(files.folder / "tmp"),
-                "AGENT_DOCKER_RUN_DIR": str(files.folder / "run"),
-                "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-                **leftovers.mark(files),
-            },
-        ),
+        env=engine_env(files, env, progress, backend),
         state=files.folder / "agents",
         secrets=(files.read("passphrase"),),
     )
@@ -138,6 +123,10 @@ def local_agents(
     return AgentsProfile(
         kind="local", target=target, cluster=cluster, folder=files.folder / "agents"
     )
+
+
+def _within(folder: Path, path: str) -> Path:
+    return (folder / Path(path).expanduser()).resolve()
 
 
 def _own_cluster(files: LocalFiles) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cli import leftovers, services
+from cli.engine_env import engine_env
 from cli.files import LocalFiles, write_whole
 from cli.processes import plain_env
 from cli.progress import Progress
@@ -113,32 +114,20 @@ def local_nas(files: LocalFiles, env: Mapping[str, str], progress: Progress) -> 
 
     NoDaemon when there is none. Starts the Cloudflare emulator unless it runs.
     """
-    from localcloud.plugins.folders import folders  # noqa: PLC0415 - only the local profile
-    from tools import engine  # noqa: PLC0415 - needs these
-
     files.prepare()
     url = local_daemon(env)
     cloudflare = _cloudflare(files)
     settings = _local_settings(stack_settings(NAS, env), url, cloudflare)
     made = _secrets_of(files, settings)
-    progress.say("looking for the Pulumi engine")
     target = Target(
         stack=NAS,
-        env=engine.child_environment(
-            engine.ensure(env, on_progress=progress.say),
-            python=Path(sys.executable),
-            home=files.folder / "home",
-            backend_url=f"file://{files.nas_backend}",
-            passphrase_file=files.folder / "passphrase",
-            plugin_dirs=folders(env),
-            extra={
-                "TMPDIR": str(files.folder / "tmp"),
-                "AGENT_DOCKER_RUN_DIR": str(files.folder / "run"),
-                "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-                "CLOUDFLARE_BASE_URL": cloudflare["url"],
-                "CLOUDFLARE_API_TOKEN": cloudflare["token"],
-                **leftovers.mark(files),
-            },
+        env=engine_env(
+            files,
+            env,
+            progress,
+            files.nas_backend,
+            CLOUDFLARE_BASE_URL=cloudflare["url"],
+            CLOUDFLARE_API_TOKEN=cloudflare["token"],
         ),
         state=files.folder / "nas",
         settings=settings,
