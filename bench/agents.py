@@ -21,6 +21,7 @@ from rich.console import Console
 from bench import figures
 from contracts.agents import AgentsSettings
 from contracts.errors import AgentDockerError
+from localcloud.plugins.folders import VARIABLE
 from ossa.agents import resolve_all
 from ossa.objects import agent_objects, namespace_objects
 from tests.kubernetes.agents_world import AgentsWorld, manifest
@@ -66,7 +67,7 @@ def main() -> int:
         "noop_s": round(noop_s, 2),
         "parallel_20_s": round(parallel_s, 2),
         "parallel_failures": failures,
-        "plugin": "offline",
+        "plugin": "official" if os.environ.get(VARIABLE) == "0" else "offline",
     }
     console.print(f"written to {os.path.relpath(figures.write('agents', numbers))}")
     return int(failures > 0)
@@ -87,7 +88,8 @@ def kubectl(cluster: Cluster, folder: Path, count: int) -> float:
     rows = [{**row, "image": "example.com/agent:1.0"} for row in deployments(count, namespace)]
     settings = AgentsSettings.model_validate({"deployments": rows})
     agents = resolve_all(settings, lambda _path: b"", where="bench")
-    objects = [*namespace_objects(namespace, settings.namespace(namespace))]
+    own = settings.namespace(namespace)
+    objects = [*namespace_objects(namespace, own, stack="bench")]
     for agent in agents:
         objects += agent_objects(agent, rollout_seconds=settings.rollout_seconds)
     file = folder / "objects.json"

@@ -53,10 +53,11 @@ def validate(
     """
     rules = None if schema is None else _schema(schema)
     values = pairs(value, "--value")
+    texts = {file: read(file) for file in files}
     reports = [
         report
-        for file in files
-        for report in check(_read(file), file=str(file), strict=strict, schema=rules, values=values)
+        for file, text in texts.items()
+        for report in check(text, file=str(file), strict=strict, schema=rules, values=values)
     ]
     if as_json:
         show_json([report.as_json() for report in reports])
@@ -87,9 +88,12 @@ def render(  # noqa: PLR0913 - each is an option
         env=env, secret=secret, values=value,
     )  # fmt: skip
     settings = AgentsSettings(deployments=(document,))
-    (agent,) = resolve_all(settings, lambda path: _read(Path(path)), where=str(file))
+    (agent,) = resolve_all(settings, lambda path: read(Path(path)), where=str(file))
+    made = namespace_objects(
+        agent.namespace, settings.namespace(agent.namespace), stack=f"agents.{agent.namespace}"
+    )
     objects = [
-        *namespace_objects(agent.namespace, settings.namespace(agent.namespace)),
+        *made,
         *agent_objects(agent, rollout_seconds=settings.rollout_seconds),
     ]
     for thing in objects:
@@ -117,7 +121,8 @@ def _show(reports: Iterable[Report]) -> None:
             )
 
 
-def _read(file: Path) -> bytes:
+def read(file: Path) -> bytes:
+    """What is in a file, or on standard input for `-`; SettingsError when it cannot be read."""
     if str(file) == "-":
         return sys.stdin.buffer.read()
     try:
@@ -128,8 +133,8 @@ def _read(file: Path) -> bytes:
 
 def _schema(path: Path) -> Mapping[str, object]:
     try:
-        found: object = json.loads(_read(path))
-    except ValueError as error:
+        found: object = json.loads(read(path))
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path} is not JSON: {error}") from None
     if not isinstance(found, dict):
         raise SettingsError(f"{path} is no JSON Schema: it must be an object")

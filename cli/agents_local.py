@@ -53,7 +53,7 @@ def down(files: LocalFiles, env: Mapping[str, str], progress: Progress) -> bool:
 
 def deploy(profile: AgentsProfile, settings: Mapping[str, Any], progress: Progress) -> Applied:
     """Deploy all agents; those that roll out stay up when another one does not."""
-    return profile.stack(AGENTS, progress.on_event).deploy(settings, persevere=True)
+    return profile.stack(AGENTS, progress.on_event).deploy(settings, persevere=True, refresh=True)
 
 
 def local_settings(profile: AgentsProfile, env: Mapping[str, str]) -> dict[str, Any]:
@@ -101,13 +101,18 @@ def _remove_elsewhere(files: LocalFiles, env: Mapping[str, str], progress: Progr
     """Destroy what runs on clusters that were named: they live on, and the agents must not."""
     removed = False
     for backend in files.agents_backends:
-        if not any((backend / ".pulumi" / "stacks").rglob(f"{AGENTS}.json")):
+        stacks = list((backend / ".pulumi" / "stacks").rglob(f"{AGENTS}*.json"))
+        if not stacks:
             continue
         path = (backend / "kubeconfig").read_text().strip()
         try:
             with exclusive(files, "down"), progress.phase("agents", f"the agents of {path} end"):
                 profile = local_agents(files, env, progress, path, None)
-                profile.stack(AGENTS, progress.on_event).destroy(remove=True)
+                agents = profile.agents(progress)
+                for place in agents.places():
+                    agents.delete(place)
+                if any(stack.stem == AGENTS for stack in stacks):
+                    profile.stack(AGENTS, progress.on_event).destroy(remove=True)
                 removed = True
         except AgentDockerError as error:
             # The rest of the profile goes down all the same.

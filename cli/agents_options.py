@@ -42,7 +42,7 @@ Value = Annotated[
 ]
 
 
-def deployment_of(  # noqa: PLR0913 - each is an option
+def deployment_of(
     manifest: str,
     *,
     image: str | None = None,
@@ -51,13 +51,11 @@ def deployment_of(  # noqa: PLR0913 - each is an option
     env: Sequence[str] | None = None,
     secret: Sequence[str] | None = None,
     values: Sequence[str] | None = None,
-    document: str | None = None,
 ) -> AgentDeployment:
     """The options as settings; SettingsError names the option that is wrong."""
     least, most = pods
     given: dict[str, Any] = {
         "manifest": manifest,
-        "document": document,
         "image": image,
         "namespace": namespace,
         "replicas": {

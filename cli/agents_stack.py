@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cli import completion
+from cli.agents import read
 from cli.agents_options import (
     Env,
     Image,
@@ -62,16 +63,15 @@ def deploy(  # noqa: PLR0913 - each is an option
     as_json: Json = False,
 ) -> None:
     """Bring one agent up, or change it, and wait until it has rolled out."""
-    try:
-        document = manifest.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{manifest} cannot be read: {error}") from None
+    data = read(manifest)
     deployment = deployment_of(
         str(manifest), image=image, namespace=namespace, pods=(minimum, maximum),
-        env=env, secret=secret, values=value, document=document,
+        env=env, secret=secret, values=value,
     )  # fmt: skip
     # All that is wrong is told before a cluster is asked.
-    (agent,) = resolve_all(AgentsSettings(deployments=(deployment,)), _no_file, where=str(manifest))
+    settings = AgentsSettings(deployments=(deployment,))
+    (agent,) = resolve_all(settings, lambda _path: data, where=str(manifest))
+    deployment = deployment.model_copy(update={"document": data.decode("utf-8-sig")})
     place = Place(namespace=agent.namespace, name=agent.name)
     with _world(kubeconfig, context, production=production) as (profile, shown):
         agents = profile.agents(shown)
@@ -115,9 +115,10 @@ def status(
     with _world(kubeconfig, context, production=production) as (profile, shown):
         place = Place(namespace=namespace, name=agent)
         agents = profile.agents(shown)
-        agents.recorded(place)
-        updates = agents.updates(place)
         found = view_of(profile.reader(), namespace=namespace, name=agent)
+        updates = agents.updates(place)
+        if not found:
+            agents.recorded(place)
     view = AgentsView(
         agents=found or (AgentView.gone(namespace, agent),),
         updates=tuple(UpdateView(**vars(one)) for one in updates),
@@ -189,7 +190,7 @@ def logs(
     newest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
     name = str(newest["metadata"]["name"])
     for part in cluster.logs(namespace, name, tail=tail, follow=follow):
-        out.print(part, end="", markup=False)
+        out.print(part, end="", markup=False, emoji=False)
 
 
 def delete(
@@ -210,7 +211,9 @@ def delete(
         _world(kubeconfig, context, production=production) as (profile, shown),
         shown.phase("delete", f"{agent} is gone from {namespace}"),
     ):
-        profile.agents(shown).delete(Place(namespace=namespace, name=agent))
+        left = profile.agents(shown).delete(Place(namespace=namespace, name=agent))
+    if left:
+        out.print(f"namespace {namespace} stays, since it has {', '.join(left)}", markup=False)
 
 
 @contextmanager
@@ -223,10 +226,6 @@ def _world(
         else:
             files = LocalFiles.of(os.environ)
             yield local_agents(files, os.environ, shown, kubeconfig, context), shown
-
-
-def _no_file(path: str) -> bytes:
-    raise OSError(path)
 
 
 def _show_deployed(done: Deployed, *, as_json: bool) -> None:

@@ -105,7 +105,8 @@ def _row(cluster: Cluster, found: Object) -> AgentView:
     namespace, name = str(metadata["namespace"]), str(metadata["name"])
     told: Mapping[str, str] = metadata.get("annotations") or {}
     ready, wanted = int(state.get("readyReplicas") or 0), int(spec.get("replicas") or 0)
-    healthy = ready >= wanted
+    # Pods of the version before may be ready while those of this one are not.
+    healthy = rollout(found).done
     return AgentView(
         namespace=namespace,
         name=name,

@@ -31,8 +31,8 @@ _CONTAINER_VERBS = {
 _PHASES = {
     "preview": "looking at what would change",
     "update": "updating the stack",
-    "destroy": "ending every machine",
-    "refresh": "reading every machine",
+    "destroy": "ending what the stack has",
+    "refresh": "reading what is live",
 }
 
 

@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import pulumi
 
@@ -13,6 +13,8 @@ from contracts.agents import NamespaceSettings
 from ossa.agents import Agent
 from ossa.objects import PREFIX, Object, agent_objects, namespace_objects
 
+# How long after the deadline the controller may take to say so.
+_GRACE_SECONDS = 60
 # Changes with every change of the Secret, and says nothing of what is in it.
 _SECRET_VERSION = f"{PREFIX}/secret-version"
 
@@ -23,6 +25,7 @@ class AgentNamespaceArgs:
 
     namespace: str
     settings: NamespaceSettings
+    stack: str
 
 
 class AgentNamespace(pulumi.ComponentResource):
@@ -38,9 +41,9 @@ class AgentNamespace(pulumi.ComponentResource):
     ) -> None:
         super().__init__("agent-docker:agents:AgentNamespace", name, None, opts)
         made: list[pulumi.Resource] = []
-        for thing in namespace_objects(args.namespace, args.settings):
+        for thing in namespace_objects(args.namespace, args.settings, stack=args.stack):
             own = args.namespace if thing["kind"] == "Namespace" else thing["metadata"]["name"]
-            label = own if own == args.namespace else f"{args.namespace}-{own}"
+            label = own if own == args.namespace else f"{args.namespace}.{own}"
             made.append(_declared(label, thing, pulumi.ResourceOptions(parent=self), after=made))
         self.ready = tuple(made)
         self.register_outputs({})
@@ -64,6 +67,9 @@ class OssaAgent(pulumi.ComponentResource):
     ) -> None:
         super().__init__("agent-docker:agents:OssaAgent", name, None, opts)
         own = pulumi.ResourceOptions(parent=self)
+        # The wait of whichever provider it is: its own default may be shorter than the deadline.
+        limit = f"{args.rollout_seconds + _GRACE_SECONDS}s"
+        times = pulumi.CustomTimeouts(create=limit, update=limit)
         first: list[pulumi.Resource] = []
         for thing in agent_objects(args.agent, rollout_seconds=args.rollout_seconds):
             after = args.after
@@ -73,17 +79,26 @@ class OssaAgent(pulumi.ComponentResource):
                 # A pod needs its account and its secret the moment it is made.
                 after = [*args.after, *first]
                 _restart_on_change(thing, first)
-            made = _declared(name, thing, own, after=after)
+            made = _declared(name, thing, own, after=after, times=times)
             if thing["kind"] in {"ServiceAccount", "Secret", "ConfigMap"}:
                 first.append(made)
         self.register_outputs({})
 
 
 def _declared(
-    name: str, thing: Object, opts: pulumi.ResourceOptions, *, after: Sequence[pulumi.Resource]
+    name: str,
+    thing: Object,
+    opts: pulumi.ResourceOptions,
+    *,
+    after: Sequence[pulumi.Resource],
+    times: pulumi.CustomTimeouts | None = None,
 ) -> Plain:
-    # Names are fixed, so the old one goes before the new one comes.
-    waits = pulumi.ResourceOptions(depends_on=list(after), delete_before_replace=True)
+    waits = pulumi.ResourceOptions(
+        depends_on=list(after),
+        # Names are fixed, so the old one goes before the new one comes.
+        delete_before_replace=True,
+        custom_timeouts=times if thing["kind"] == "Deployment" else None,
+    )
     kind = KINDS[thing["apiVersion"], thing["kind"]]
     return Plain(kind, name, thing, pulumi.ResourceOptions.merge(opts, waits))
 
@@ -100,11 +115,16 @@ def _encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
+def _version_of(metadata: Mapping[str, Any]) -> str:
+    # A preview of the first update has none.
+    return str(metadata.get("resourceVersion") or "")
+
+
 def _restart_on_change(deployment: Object, made: Sequence[pulumi.Resource]) -> None:
     """Roll the pods when the Secret changes: a container reads its environment once."""
     for one in made:
         if isinstance(one, Plain) and one.resource_kind is KINDS["v1", "Secret"]:
             metadata: pulumi.Output[Any] = one.output("metadata")
-            version = metadata.apply(lambda told: cast("str", told["resourceVersion"]))
+            version = metadata.apply(_version_of)
             annotations = deployment["spec"]["template"]["metadata"]["annotations"]
             annotations[_SECRET_VERSION] = version

@@ -68,7 +68,7 @@ class ReplicasSettings(Strict):
     """How many pods; more `max` than `min` makes an autoscaler by CPU."""
 
     min: int | None = Field(default=None, ge=0, description="Pods, or the least of them.")
-    max: int | None = Field(default=None, ge=1, description="The most pods.")
+    max: int | None = Field(default=None, ge=0, description="The most pods.")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from filelock import Timeout
 from pydantic import BaseModel
 
 from contracts.agents import AgentDeployment, AgentsSettings, ClusterSettings, NamespaceSettings
@@ -32,7 +33,7 @@ from operations.lease import lease
 from operations.settling import Settling
 from operations.stack import Applied, PastUpdate, Snapshot, Stack
 from operations.state import StackState
-from ossa.objects import MANAGED_BY
+from ossa.objects import POLICIES, STACK
 from providers.vastai.pacing import process_lock
 
 T = TypeVar("T")
@@ -120,30 +121,39 @@ class Agents:
     ) -> Deployed:
         """Bring one agent up, or change it, and wait until it has rolled out.
 
-        NamespaceTaken when its namespace is not ours and was not said to exist.
+        NamespaceTaken when its namespace is not ours and was not said to exist. What somebody
+        changed or removed in the cluster meanwhile is put back.
         """
         if len(place.stack) > _LONGEST_STACK:
             raise Failed(
                 f"{place.namespace} and {place.name} are too long together: the stack would be "
                 f"{place.stack!r}, at most {_LONGEST_STACK} characters are allowed"
             )
-        self._prepare(place.namespace, namespace)
-        return self._update(place, self._document(place, deployment), message)
+        # Held from before the namespace is there: whoever deletes its last agent sees it.
+        with self._leased(place.stack) as stack:
+            self._prepare(place.namespace, namespace)
+            return self._update(stack, place, self._document(place, deployment), message)
 
     def scale(self, place: Place, least: int, most: int | None = None) -> Deployed:
         """Run `least` pods of an agent, or between both by CPU."""
         wanted = {"min": least, "max": least if most is None else most}
-        changed = {**_dumped(self._current(place)), "replicas": wanted}
-        deployment = parse(AgentDeployment, changed, where=place.name, key="replicas")
-        return self._update(place, self._document(place, deployment), f"scale to {least}")
+        with self._leased(place.stack) as stack:
+            changed = {**_dumped(self._current(place)), "replicas": wanted}
+            deployment = parse(AgentDeployment, changed, where=place.name, key="agent")
+            document = self._document(place, deployment)
+            return self._update(stack, place, document, f"scale to {least}")
 
     def rollback(self, place: Place, *, back: int | None = None) -> Deployed:
         """Deploy again what the last good update had that deployed something else.
 
         With `back` what the update so many before the newest had. Failed when there is none.
         """
-        self.recorded(place)
-        updates = self.stack(place.stack).history()
+        with self._leased(place.stack) as stack:
+            return self._rolled_back(stack, place, back)
+
+    def _rolled_back(self, stack: Stack, place: Place, back: int | None) -> Deployed:
+        self._snapshot(place)
+        updates = stack.history()
         named = (one for one in updates if one.back == back and one.kind == "update")
         found = earlier(updates) if back is None else next(named, None)
         if found is None:
@@ -152,44 +162,93 @@ class Agents:
                 f"{place.name} has had {wanted}",
                 hint="`agent-docker agents status` shows the updates that there are",
             )
-        return self._update(place, _document(found.settings), f"back to that of {found.at:%F %T}")
+        past = _document(found.settings)
+        # Not its cluster: that is what the command was told.
+        document = {name: past[name] for name in ("namespaces", "deployments") if name in past}
+        return self._update(stack, place, document, f"back to that of {found.at:%F %T}")
 
     def updates(self, place: Place) -> list[Past]:
-        """The updates of an agent that it can go back to, the newest first."""
+        """The updates of an agent that it can go back to, the newest first; none without a stack.
+
+        An agent of the stack `agents` has none of its own.
+        """
+        if place not in self.places():
+            return []
         return [
             Past(back=one.back, at=one.at, image=image_of(one), succeeded=one.succeeded)
             for one in self.stack(place.stack).history()
             if one.kind == "update"
         ]
 
-    def delete(self, place: Place) -> None:
-        """Remove an agent, and the namespace with the last one if it was ours."""
-        self._snapshot(place)
-        self._changing(place.stack, lambda stack: stack.destroy(remove=True))
-        with self._turn(place.namespace):
+    def delete(self, place: Place) -> list[str]:
+        """Remove an agent, and the namespace with the last one if it was ours.
+
+        What else is in the namespace, which stays then. NoSuchAgent when there is no such stack.
+        """
+        with self._leased(place.stack) as stack:
+            try:
+                self._change(stack, lambda one: one.destroy(remove=True))
+                known = True
+            except StackNotFound:
+                known = False
+        # Also where an earlier delete was cut off before it came to this.
+        left = self._release(place.namespace)
+        if not known:
+            raise _none(place)
+        return left
+
+    def _release(self, namespace: str) -> list[str]:
+        """Remove a namespace of ours that nobody uses; else what is in it."""
+        ours = _namespace_stack(namespace)
+        with self._turn(namespace):
             names = self._names()
-            ours = _namespace_stack(place.namespace)
-            if ours in names and not any(name.startswith(f"{ours}.") for name in names):
-                self._changing(ours, lambda stack: stack.destroy(remove=True))
+            used = any(name.startswith(f"{ours}.") for name in names)
+            if ours not in names or used or self._coming(ours):
+                return []
+            if left := self.cluster.left_in(namespace):
+                return left
+            with self._leased(ours) as stack:
+                self._change(stack, lambda one: one.destroy(remove=True))
+        return []
+
+    def _coming(self, namespace_stack: str) -> bool:
+        """Whether a deploy to the namespace is at work that has no stack yet."""
+        folder = self.stack(namespace_stack).target.state
+        for path in folder.glob(f"lease-{namespace_stack}.*.lock"):
+            lock = process_lock(path)
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                return True
+            lock.release()
+        return False
 
     def _prepare(self, name: str, wanted: NamespaceSettings) -> None:
-        """Make the namespace unless it is there; whose it is decides."""
+        """Make the namespace unless it is there, whole; whose it is decides."""
+        stack_name = _namespace_stack(name)
         with self._turn(name):
             there = self.cluster.namespace(name)
-            if there is not None and not wanted.existing and not _ours(there):
-                raise NamespaceTaken(
-                    f"namespace {name} is there already and is not ours",
-                    hint="--existing-namespace uses it as it is and leaves it there",
-                )
-            if there is None and wanted.existing:
-                raise Failed(
-                    f"namespace {name} is not there",
-                    hint="leave --existing-namespace out to have it made",
-                )
-            if there is None:
-                # Only what is not listed as a deployment's own is in this stack.
-                document: dict[str, Any] = {"namespaces": {name: _dumped(wanted)}}
-                self._deploy(_namespace_stack(name), document)
+            if wanted.existing:
+                if there is None:
+                    raise Failed(
+                        f"namespace {name} is not there",
+                        hint="leave --existing-namespace out to have it made",
+                    )
+                return
+            if there is not None:
+                owner = _owner(there)
+                if owner != stack_name:
+                    raise NamespaceTaken(
+                        f"namespace {name} is there already and is not ours"
+                        + ("" if owner is None else f": stack {owner} made it"),
+                        hint="--existing-namespace uses it as it is and leaves it there; or name "
+                        "another one with --namespace",
+                    )
+                if self.cluster.policies(name) >= POLICIES:
+                    return
+            document: dict[str, Any] = {"namespaces": {name: _dumped(wanted)}}
+            with self._leased(stack_name) as stack:
+                self._deploy(stack, document, None)
 
     def _document(self, place: Place, deployment: AgentDeployment) -> dict[str, Any]:
         placed = deployment.model_copy(update={"namespace": place.namespace})
@@ -199,30 +258,35 @@ class Agents:
             "deployments": [_dumped(placed)],
         }
 
-    def _update(self, place: Place, document: Mapping[str, Any], message: str | None) -> Deployed:
-        applied = self._deploy(place.stack, document, message)
+    def _update(
+        self, stack: Stack, place: Place, document: Mapping[str, Any], message: str | None
+    ) -> Deployed:
+        applied = self._deploy(stack, document, message)
         return Deployed(agent=_recorded(place, applied.state), changes=applied.changes)
 
-    def _deploy(
-        self, name: str, document: Mapping[str, Any], message: str | None = None
-    ) -> Applied:
+    def _deploy(self, stack: Stack, document: Mapping[str, Any], message: str | None) -> Applied:
         place = {"cluster": _dumped(self.settings), "rolloutSeconds": self.rollout_seconds}
         settings = {"layer": LAYER, "agents": {**place, **document}}
-        return self._changing(name, lambda stack: stack.deploy(settings, message=message))
+        return self._change(stack, lambda one: one.deploy(settings, message=message, refresh=True))
 
-    def _changing(self, name: str, change: Callable[[Stack], T]) -> T:
+    def _change(self, stack: Stack, change: Callable[[Stack], T]) -> T:
         """`change`, once more after what a killed engine left is in order. Busy when one lives."""
+        try:
+            try:
+                return change(stack)
+            except Busy:
+                Settling(stack=stack, host=self.host).settle()
+                stack.refresh(clear_pending=True)
+                return change(stack)
+        except CutOff as error:
+            raise CutOff(error.message, hint="run it again: it goes on from there") from None
+
+    @contextmanager
+    def _leased(self, name: str) -> Generator[Stack]:
+        """The stack of that name, which no other operation of this installation changes now."""
         stack = self.stack(name)
         with lease(stack.target.state, name):
-            try:
-                try:
-                    return change(stack)
-                except Busy:
-                    Settling(stack=stack, host=self.host).settle()
-                    stack.refresh(clear_pending=True)
-                    return change(stack)
-            except CutOff as error:
-                raise CutOff(error.message, hint="run it again: it goes on from there") from None
+            yield stack
 
     def _current(self, place: Place) -> AgentDeployment:
         document = _document(self._snapshot(place).settings)
@@ -242,8 +306,17 @@ class Agents:
         """One at a time decides whether a namespace is made or goes."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = process_lock(self.folder / f"namespace-{namespace}.lock")
-        with lock.acquire(timeout=_NAMESPACE_WAIT):
+        try:
+            lock.acquire(timeout=_NAMESPACE_WAIT)
+        except Timeout:
+            raise Busy(
+                f"namespace {namespace} is being made or removed by another command",
+                hint="run it again when that has ended",
+            ) from None
+        try:
             yield
+        finally:
+            lock.release()
 
 
 def earlier(updates: Iterable[PastUpdate]) -> PastUpdate | None:
@@ -303,6 +376,7 @@ def _dumped(model: BaseModel) -> dict[str, Any]:
     return model.model_dump(mode="json", exclude_unset=True, exclude_none=True)
 
 
-def _ours(namespace: Mapping[str, Any]) -> bool:
-    labels: Mapping[str, str] = namespace.get("metadata", {}).get("labels") or {}
-    return MANAGED_BY.items() <= labels.items()
+def _owner(namespace: Mapping[str, Any]) -> str | None:
+    """The stack that made it; None for one of others."""
+    told: Mapping[str, str] = namespace.get("metadata", {}).get("annotations") or {}
+    return told.get(STACK)

@@ -109,6 +109,7 @@ def _update(job: Job, stack: auto.Stack) -> dict[str, Any]:
             suppress_outputs=True,
             suppress_progress=True,
             continue_on_error=job.persevere,
+            refresh=job.refresh or None,
         ),
         steps,
     )

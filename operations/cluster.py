@@ -1,5 +1,6 @@
 """The cluster itself, read: what an agent's pods do and say, and whose a namespace is."""
 
+import codecs
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -36,6 +37,28 @@ class Cluster:
                 if error.status == _NOT_FOUND:
                     return None
                 raise
+
+    def policies(self, namespace: str) -> set[str]:
+        """The names of a namespace's NetworkPolicies."""
+        with self._answering():
+            found = _items(self._read(self._network.list_namespaced_network_policy, namespace))
+        return set(map(_name, found))
+
+    def left_in(self, namespace: str) -> list[str]:
+        """What would go with a namespace: workloads, pods, Secrets and claims of whoever."""
+        calls = {
+            "Deployment": self._apps.list_namespaced_deployment,
+            "StatefulSet": self._apps.list_namespaced_stateful_set,
+            "Pod": self._core.list_namespaced_pod,
+            "Secret": self._core.list_namespaced_secret,
+            "PersistentVolumeClaim": self._core.list_namespaced_persistent_volume_claim,
+        }
+        with self._answering():
+            return [
+                f"{kind} {_name(one)}"
+                for kind, call in calls.items()
+                for one in _items(self._read(call, namespace))
+            ]
 
     def deployments(self, selector: str, namespace: str | None = None) -> list[Object]:
         """The Deployments with these labels, of one namespace or of all."""
@@ -74,8 +97,10 @@ class Cluster:
                 _preload_content=False,
                 _request_timeout=None if follow else _SECONDS,
             )
+            # A character may lie across two parts.
+            decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
             for part in response.stream(decode_content=True):
-                yield part.decode(errors="replace")
+                yield decoder.decode(part)
 
     def _read(self, call: Callable[..., Any], *arguments: str, **query: str) -> Object:
         response = call(*arguments, **query, _preload_content=False, _request_timeout=_SECONDS)
@@ -95,6 +120,12 @@ class Cluster:
         return AppsV1Api(self._client)
 
     @cached_property
+    def _network(self) -> Any:  # noqa: ANN401 - likewise
+        from kubernetes.client import NetworkingV1Api  # noqa: PLC0415 - 0.3 s, and only here
+
+        return NetworkingV1Api(self._client)
+
+    @cached_property
     def _client(self) -> Any:  # noqa: ANN401 - likewise
         from kubernetes import config  # noqa: PLC0415 - 0.3 s, and only here
 
@@ -102,8 +133,9 @@ class Cluster:
         try:
             return load(config_file=self.kubeconfig, context=self.context, persist_config=False)
         except Exception as error:  # noqa: BLE001 - of whatever else than a kubeconfig it is
+            said = str(error) if isinstance(error, config.ConfigException) else "it is none"
             raise ClusterError(
-                f"the kubeconfig {self.kubeconfig} cannot be used: {error}",
+                f"the kubeconfig {self.kubeconfig} cannot be used: {said}",
                 hint="name another one with --kubeconfig",
             ) from None
 
@@ -123,6 +155,10 @@ class Cluster:
                 f"the cluster at {server} does not answer: {reason}",
                 hint="is it up, and is it the one that was meant? see --kubeconfig and --context",
             ) from None
+
+
+def _name(thing: Object) -> str:
+    return str(thing["metadata"]["name"])
 
 
 def _items(found: Object) -> list[Object]:

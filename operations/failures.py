@@ -24,6 +24,8 @@ from operations.locks import LOCKED_HINT, describe
 
 # The Automation API's text for a process that a signal ended.
 _KILLED = re.compile(r"^ ?code: -\d+", re.MULTILINE)
+# How the engine begins what a plugin said of something that exists but does not work.
+_COUNTED = re.compile(r"^\d+ errors? occurred:\s*\*\s*")
 _LOCKED_SECRETS = re.compile("incorrect passphrase|passphrase must be set|failed to decrypt")
 # Refusals of the program that callers branch on.
 _REFUSALS: Mapping[str, type[OperationError]] = {
@@ -38,6 +40,8 @@ _HOLLOW = (
     "destroy failed",
     "refresh failed",
     "an unhandled error occurred: program exited with",
+    # The SDK's own traceback, of whatever needed what has failed.
+    "Program failed with an unhandled exception",
 )
 
 
@@ -83,4 +87,5 @@ def why(text: str, said: Sequence[MessageEvent]) -> tuple[str, str | None]:
 
 
 def _bare(text: str) -> str:
-    return text.removeprefix("error: ").removeprefix("Exception calling application: ").strip()
+    text = text.removeprefix("error: ").removeprefix("Exception calling application: ").strip()
+    return _COUNTED.sub("", text)

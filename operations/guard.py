@@ -9,7 +9,7 @@ from operations.state import StackState
 
 # As in providers.vastai.instance, which services do not import; a test compares them.
 DEAD = frozenset({"exited", "offline", "unknown", "outbid"})
-_IDLE = frozenset({"same", "read"})
+_IDLE = frozenset({"same", "read", "refresh"})
 _ENDING = frozenset({"delete", "replace", "create-replacement", "delete-replaced", "discard"})
 
 

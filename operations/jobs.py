@@ -48,6 +48,8 @@ class Job(Document):
     parallel: int = OPERATIONS_AT_ONCE
     # Whether the rest is done after something has failed: things that do not need each other.
     persevere: bool = False
+    # Whether an update first reads what is live: what somebody removed would stay so.
+    refresh: bool = False
     clear_pending: bool = False
     # Whether the passphrase must prove itself, which reading alone does not ask for.
     verify: bool = False

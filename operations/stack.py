@@ -71,11 +71,13 @@ class Stack:
         message: str | None = None,
         guarded: Mapping[str, str] | None = None,
         persevere: bool = False,
+        refresh: bool = False,
     ) -> Applied:
         """Update the stack with exactly these settings, as a person's `pulumi up` would.
 
         Refused, with the reason, when a container that is `guarded` by name would end. With
-        `persevere` one failure does not keep from the rest what does not need it.
+        `persevere` one failure does not keep from the rest what does not need it; with `refresh`
+        what is live is read first.
         """
         result = self._run(
             "deploy",
@@ -85,6 +87,7 @@ class Stack:
             message=message,
             guarded=dict(guarded or {}),
             persevere=persevere,
+            refresh=refresh,
         )
         return self._applied(result)
 

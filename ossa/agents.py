@@ -8,6 +8,7 @@ from contracts.agents import ENFORCED, AgentDeployment, AgentsSettings
 from contracts.errors import SettingsError
 from contracts.outputs import AgentOutput
 from ossa.check import check
+from ossa.environment import looks_secret
 from ossa.quantities import quantity
 from ossa.report import Report
 from ossa.spec import DEFAULT, AgentSpec, Probe, Sourced
@@ -108,8 +109,9 @@ def _laid_over(
     problems: list[str] = []
     least = _over(spec.min_replicas, deployment.replicas.min, f"{at}.replicas.min")
     most = _over(spec.max_replicas, deployment.replicas.max, f"{at}.replicas.max")
-    if most.value < least.value and deployment.replicas.max is None:
-        # Only the least was asked for, and it is more than the manifest's most.
+    fixed = spec.max_replicas.source == spec.min_replicas.source
+    if deployment.replicas.max is None and (fixed or most.value < least.value):
+        # Only a number was asked for: it is no wish to scale where the manifest has none either.
         most = least
     if most.value < least.value:
         problems.append(
@@ -135,6 +137,11 @@ def _laid_over(
     problems += [
         f"  {at}.secrets.{name}: {deployment.manifest} sets it in clear; remove it there"
         for name in sorted(set(spec.env) & set(deployment.secrets))
+    ]
+    problems += [
+        f"  {at}.env.{name}: looks like a secret; name where it comes from under secrets"
+        for name, value in sorted(deployment.env.items())
+        if value and looks_secret(name)
     ]
     if problems or image is None:
         return None, problems

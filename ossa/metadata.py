@@ -1,5 +1,6 @@
 """The labels and annotations of the user that go along with an agent."""
 
+import re
 from dataclasses import dataclass
 
 from ossa.labels import is_key, is_value
@@ -8,6 +9,9 @@ from ossa.values import child, shown
 
 # What the platform sets itself; the user's own goes to the annotations.
 OURS = ("app", "ossa.version", "role", "tier")
+# What steers Pulumi, Kubernetes or us when it stands on a Deployment or its pods.
+_STEERING = re.compile(r"(?:pulumi\.com|agent-docker|(?:[^/]+\.)?(?:kubernetes|k8s)\.io)/.*")
+_OF_KUBERNETES = ("pod-template-hash", "controller-revision-hash")
 # Half of what Kubernetes allows all annotations of an object; the rest is ours.
 _MOST_ANNOTATIONS = 128 * 1024
 
@@ -48,7 +52,10 @@ def _texts(reader: Reader, name: str) -> list[tuple[str, Found, str]]:
         text = reader.string(found)
         if text is None:
             continue
-        if is_key(key):
+        if _STEERING.fullmatch(key) or key in _OF_KUBERNETES:
+            message = f"{shown(key)} is not for a manifest to set; it is left out"
+            reader.warning(found.at, "label", message)
+        elif is_key(key):
             texts.append((key, found, text))
         else:
             message = f"{shown(key)} is no legal key in Kubernetes; it is left out"

@@ -9,29 +9,39 @@ from typing import Any, Final
 
 from contracts.agents import NamespaceSettings
 from ossa.agents import Agent
-from ossa.labels import label_value, version_label
+from ossa.labels import is_value, label_value, version_label
 from ossa.spec import Probe, Sourced
 
 Object = dict[str, Any]
 
 # Of our own; the OSSA project's tools use four prefixes with different meanings.
 PREFIX: Final = "agent-docker"
+POLICIES: Final = frozenset({"agents", "default-deny"})
+STACK: Final = f"{PREFIX}/stack"
 MANAGED_BY: Final = {"app.kubernetes.io/managed-by": "agent-docker"}
 # All annotations of an object together have 256 KiB; a prompt longer than this is told by digest.
 _LONGEST_TEXT = 16 * 1024
 _REVISIONS = 5
+_DIGITS = 10
 _PRESTOP_SECONDS = 5
 _GRACE_SECONDS = 30
 _DNS_PORT = 53
 
 
-def namespace_objects(name: str, settings: NamespaceSettings) -> list[Object]:
-    """A namespace of ours and what its pods may reach; nothing for an existing one."""
+def namespace_objects(name: str, settings: NamespaceSettings, *, stack: str) -> list[Object]:
+    """A namespace of ours and what its pods may reach; nothing for an existing one.
+
+    It says which `stack` made it: only that one may change it, and take it away.
+    """
     if settings.existing:
         return []
     level = {"enforce": settings.pod_security, "warn": settings.pod_security}
     labels = {f"pod-security.kubernetes.io/{mode}": value for mode, value in level.items()}
-    metadata = {"name": name, "labels": {**MANAGED_BY, **labels}}
+    metadata = {
+        "name": name,
+        "labels": {**MANAGED_BY, **labels},
+        "annotations": {STACK: stack},
+    }
     peers: list[Object] = [{"podSelector": {}}, *map(_from_namespace, settings.ingress_from)]
     names = [{"protocol": protocol, "port": _DNS_PORT} for protocol in ("UDP", "TCP")]
     ports = [{"protocol": "TCP", "port": port} for port in settings.egress_ports]
@@ -129,9 +139,17 @@ def _labels(agent: Agent) -> dict[str, str]:
         **MANAGED_BY,
         "app": agent.name,
         "ossa.version": version_label(spec.api_version.value),
-        "role": label_value(spec.role.value),
+        "role": _role_label(agent),
         "tier": label_value(spec.tier.value),
     }
+
+
+def _role_label(agent: Agent) -> str:
+    role = agent.spec.role.value
+    if agent.deployment.hide_role and not is_value(role):
+        # A prompt: not even its first words.
+        return f"role-{hashlib.sha256(role.encode()).hexdigest()[:_DIGITS]}"
+    return label_value(role)
 
 
 def _annotations(agent: Agent) -> dict[str, str]:
@@ -184,6 +202,8 @@ def _pod(agent: Agent) -> Object:
     return {
         "serviceAccountName": agent.name,
         "automountServiceAccountToken": False,
+        # Else every Service of the namespace would be in every pod's environment.
+        "enableServiceLinks": False,
         "securityContext": security,
         "terminationGracePeriodSeconds": _GRACE_SECONDS,
         "containers": [_container(agent)],

@@ -21,18 +21,20 @@ def build() -> None:
     """Make what the settings name; nothing when they or a manifest are wrong."""
     last = LastUpdate()
     settings = required("agents", AgentsSettings)
-    where = f"Pulumi.{pulumi.get_stack()}.yaml"
+    stack = pulumi.get_stack()
     try:
         number = next_update(pulumi.Config().get_int("base"), last.output(outputs.UPDATES))
         secrets = read_secrets(settings.secrets)
-        agents = resolve_all(settings, _read, where=where)
+        agents = resolve_all(settings, _read, where=f"Pulumi.{stack}.yaml")
     except AgentDockerError as error:
         raise refuse(error) from None
     opts = pulumi.ResourceOptions(provider=_cluster(settings, secrets))
     names = {agent.namespace for agent in agents} | set(settings.namespaces)
     namespaces = {
         name: AgentNamespace(
-            name, AgentNamespaceArgs(namespace=name, settings=settings.namespace(name)), opts
+            name,
+            AgentNamespaceArgs(namespace=name, settings=settings.namespace(name), stack=stack),
+            opts,
         )
         for name in sorted(names)
     }
@@ -43,7 +45,7 @@ def build() -> None:
             secrets=secrets,
             after=namespaces[agent.namespace].ready,
         )
-        OssaAgent(f"{agent.namespace}-{agent.name}", args, opts)
+        OssaAgent(f"{agent.namespace}.{agent.name}", args, opts)
     records = [agent.record.model_dump(mode="json") for agent in agents]
     pulumi.export(outputs.DEPLOYMENTS, records)
     pulumi.export(outputs.PROGRAM, PROGRAM_VERSION)
@@ -58,8 +60,7 @@ def _cluster(
     settings: AgentsSettings, secrets: dict[str, pulumi.Input[str]]
 ) -> pulumi.ProviderResource:
     """Never the default provider: that one would take whatever cluster the shell is at."""
-    cluster = settings.cluster
-    path = cluster.kubeconfig
+    path = settings.cluster.kubeconfig
     config = (
         pulumi.Output.secret(secrets[KUBECONFIG_SECRET])
         if path is None
@@ -68,6 +69,12 @@ def _cluster(
     return pulumi.ProviderResource(
         "kubernetes",
         "cluster",
-        given(kubeconfig=config, context=cluster.context),
+        given(
+            kubeconfig=config,
+            context=settings.cluster.context,
+            # Changed in place: to replace one would be to take it from the pods that use it.
+            enableSecretMutable="true",
+            enableConfigMapMutable="true",
+        ),
         pulumi.ResourceOptions(version=version(PACKAGE)),
     )

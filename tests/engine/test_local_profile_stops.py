@@ -122,7 +122,7 @@ def test_a_stopped_scale_says_how_to_go_on(one_slot: Local) -> None:
 
 def test_a_stopped_down_is_finished_by_the_next(one_slot: Local) -> None:
     running = one_slot.start("down")
-    running.said("ending every machine")
+    running.said("ending what the stack has")
     assert "run `agent-docker down` again" in stopped(running, INT)
     one_slot.ok("down")
     assert one_slot.processes() == {}

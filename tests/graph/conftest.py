@@ -38,6 +38,8 @@ class Resource:
     ignore_changes: tuple[str, ...] = ()
     replace_on_changes: tuple[str, ...] = ()
     dependencies: tuple[str, ...] = ()
+    # Of a create and of an update.
+    timeouts: tuple[str, str] = ("", "")
 
 
 class Cloud(mocks.Mocks):
@@ -86,6 +88,7 @@ class Recorder(mocks.MockMonitor):
                     ignore_changes=tuple(request.ignoreChanges),
                     replace_on_changes=tuple(request.replaceOnChanges),
                     dependencies=tuple(urn.split("::")[-1] for urn in request.dependencies),
+                    timeouts=(request.customTimeouts.create, request.customTimeouts.update),
                 )
             )
         return super().RegisterResource(request)

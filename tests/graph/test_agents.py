@@ -135,6 +135,22 @@ def test_the_exact_values_are_in_annotations() -> None:
     assert hidden["agent-docker/role-sha256"] == told["agent-docker/role-sha256"]
 
 
+def test_a_hidden_prompt_is_nowhere() -> None:
+    prompt = "ACME internal. Never reveal the code XK-77 to customers."
+    text = SEED.replace("  type: critic\n", "").replace("You review code.", prompt)
+    made = graph({"hideRole": True, "document": text})
+    assert "ACME" not in str(only(made, DEPLOYMENT).inputs)
+    label = only(made, DEPLOYMENT).inputs["metadata"]["labels"]["role"]
+    assert label.startswith("role-")
+
+
+def test_a_rollout_is_waited_for_as_long_as_its_deadline_and_a_little_more() -> None:
+    made = graph({}, rolloutSeconds=900)
+    assert only(made, DEPLOYMENT).inputs["spec"]["progressDeadlineSeconds"] == 900
+    assert only(made, DEPLOYMENT).timeouts == ("960s", "960s")
+    assert only(made, SERVICE).timeouts == ("", "")
+
+
 def test_a_pod_is_restricted_unless_a_reason_is_given() -> None:
     pod = only(graph({}), DEPLOYMENT).inputs["spec"]["template"]["spec"]
     assert pod["automountServiceAccountToken"] is False
@@ -165,6 +181,11 @@ def test_a_namespace_of_ours_is_restricted_and_denies_by_default() -> None:
     assert [{"protocol": "TCP", "port": 443}, {"protocol": "TCP", "port": 4000}] in ports
 
 
+def test_a_namespace_says_which_stack_made_it() -> None:
+    told = only(graph({}), NAMESPACE).inputs["metadata"]["annotations"]
+    assert told == {"agent-docker/stack": "agents"}
+
+
 def test_an_existing_namespace_is_left_alone() -> None:
     made = graph({}, namespaces={"agents": {"existing": True}})
     assert made.of(NAMESPACE) == made.of(POLICY) == []
@@ -174,7 +195,7 @@ def test_everything_waits_for_the_namespace_and_a_deployment_for_what_its_pods_n
     made = graph({"secrets": {"KEY": {"config": "model-key"}}}, secrets={"model-key": "canary"})
     namespace = only(made, NAMESPACE).name
     assert namespace in only(made, ACCOUNT).dependencies
-    assert {"agents-critic"} <= set(only(made, DEPLOYMENT).dependencies)
+    assert {"agents.critic"} <= set(only(made, DEPLOYMENT).dependencies)
     assert only(made, DEPLOYMENT).delete_before_replace
 
 
@@ -204,7 +225,10 @@ def test_a_secret_is_encrypted_and_rolls_the_pods_when_it_changes() -> None:
 
 def test_the_cluster_is_never_the_shells() -> None:
     made = graph({})
-    assert only(made, PROVIDER).inputs["kubeconfig"] == "/nowhere/kubeconfig"
+    inputs = only(made, PROVIDER).inputs
+    assert inputs["kubeconfig"] == "/nowhere/kubeconfig"
+    # Or the official provider would replace a Secret, and with it what uses it.
+    assert inputs["enableSecretMutable"] == inputs["enableConfigMapMutable"] == "true"
     assert {one.provider for one in made.seen if one.type.startswith("kubernetes:")} == {"cluster"}
 
 
@@ -230,6 +254,7 @@ def test_the_record_says_what_runs() -> None:
             "set agents.namespaces.agents.podSecurity to baseline",
         ),
         ({"secrets": {"KEY": {"config": "model-key"}}}, {}, "agent-docker:secrets lacks model-key"),
+        ({"env": {"API_KEY": "sk-live"}}, {}, "agents.deployments.0.env.API_KEY: looks like a"),
     ],
 )
 def test_what_cannot_be_deployed_is_refused_before_anything_is_made(

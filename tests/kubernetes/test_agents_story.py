@@ -67,7 +67,7 @@ def test_one_that_fails_says_why_and_leaves_the_others_up(
     assert world.live(namespace, "one")["status"]["readyReplicas"] == 1
     assert world.live(namespace, "two")["metadata"]["labels"]["app"] == "two"
     applied = world.up(*rows[:2], row(namespace, "three"))
-    assert applied.changes == (f"{namespace}-three",)
+    assert applied.changes == (f"{namespace}.three",)
     assert world.up(*rows[:2], row(namespace, "three")).changes == ()
     world.stack().refresh()
     assert world.up(*rows[:2], row(namespace, "three")).changes == ()
@@ -117,6 +117,9 @@ def test_an_agent_of_its_own_changes_fails_and_goes_back(
     assert world.agents.recorded(place).image == "example.com/agent:1.1"
     world.agents.scale(place, 3)
     assert until(lambda: world.live(namespace, "critic")["status"].get("readyReplicas") == 3)
+    # An autoscaler takes over what there is; without metrics it leaves it so.
+    world.agents.scale(place, 3, 6)
+    assert world.live(namespace, "critic")["spec"]["replicas"] == 3
     # A selector cannot be changed: tier and version must not be in it.
     world.deploy(
         namespace,
@@ -188,6 +191,45 @@ def test_one_that_never_came_up_can_be_removed(world: AgentsWorld, namespace: st
     world.agents.delete(Place(namespace=namespace, name="critic"))
     until(lambda: world.kubectl.run("get", "namespace", namespace).returncode)
     assert world.agents.places() == []
+
+
+def test_what_somebody_removed_is_put_back(world: AgentsWorld, namespace: str) -> None:
+    world.deploy(namespace, "critic")
+    kubectl = Kubectl(world.cluster, namespace)
+    kubectl("delete", "deployment", "critic")
+    world.deploy(namespace, "critic")
+    assert world.live(namespace, "critic")["status"]["availableReplicas"] == 1
+    # A namespace that was only half made is no namespace of ours yet.
+    kubectl("delete", "networkpolicy", "default-deny")
+    world.deploy(namespace, "critic")
+    assert kubectl.json("get", "networkpolicy", "default-deny")
+    world.kubectl("delete", "namespace", namespace)
+    world.deploy(namespace, "critic")
+    assert world.live(namespace, "critic")["status"]["availableReplicas"] == 1
+
+
+def test_a_namespace_with_something_of_others_in_it_stays(
+    world: AgentsWorld, namespace: str
+) -> None:
+    world.deploy(namespace, "critic")
+    Kubectl(world.cluster, namespace)("create", "secret", "generic", "theirs")
+    assert world.agents.delete(Place(namespace=namespace, name="critic")) == ["Secret theirs"]
+    assert world.kubectl.json("get", "namespace", namespace)["status"]["phase"] == "Active"
+
+
+def test_a_namespace_of_another_stack_is_not_taken(world: AgentsWorld, namespace: str) -> None:
+    world.up(row(namespace, "one"))
+    with pytest.raises(NamespaceTaken, match="stack agents made it"):
+        world.deploy(namespace, "two")
+    world.stack().destroy(remove=True)
+
+
+def test_the_reason_is_told_without_the_sdks_traceback(world: AgentsWorld, namespace: str) -> None:
+    world.kubectl("create", "namespace", namespace)
+    with pytest.raises(Failed) as failed:
+        world.up(row(namespace, "one"))
+    assert "is there already" in failed.value.message
+    assert "Traceback" not in failed.value.message
 
 
 def test_agents_are_deployed_at_once(world: AgentsWorld, namespace: str) -> None:

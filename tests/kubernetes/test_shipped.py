@@ -42,6 +42,6 @@ def test_the_shipped_agents_come_up_stay_unchanged_and_go(cluster: Cluster, tmp_
     pulumi("stack", "init")
     assert "16 created" in pulumi("up", "--yes", "--skip-preview")
     assert "16 unchanged" in pulumi("up", "--yes")
-    found = Kubectl(cluster, "agents").json("get", "deployments")["items"]
+    found = Kubectl(cluster, "platform-agents").json("get", "deployments")["items"]
     assert {one["metadata"]["name"] for one in found} == {"greeter", "librarian"}
     assert "16 deleted" in pulumi("destroy", "--yes")

@@ -191,11 +191,11 @@ class FakeAgents:
         self.calls.append(("rollback", place, back))
         return Deployed(agent=RECORD, changes=("greeter",))
 
-    def delete(self, place: Place) -> None:
+    def delete(self, place: Place) -> list[str]:
         self.calls.append(("delete", place))
+        return ["Secret theirs"]
 
-    def recorded(self, place: Place) -> AgentOutput:
-        self.calls.append(("recorded", place))
+    def recorded(self, _place: Place) -> AgentOutput:
         return RECORD
 
     def updates(self, _place: Place) -> list[Past]:
@@ -245,7 +245,13 @@ def deployment(ready: int) -> dict[str, Any]:
             "annotations": {"agent-docker/access-tier": "tier_1_read"},
         },
         "spec": {"replicas": 2, "template": {"spec": {"containers": containers}}},
-        "status": {"observedGeneration": 1, "readyReplicas": ready, "replicas": 2},
+        "status": {
+            "observedGeneration": 1,
+            "readyReplicas": ready,
+            "availableReplicas": ready,
+            "updatedReplicas": 2,
+            "replicas": 2,
+        },
     }
 
 
@@ -275,7 +281,7 @@ def test_one_agent_is_deployed_scaled_put_back_and_deleted(fakes: Fakes) -> None
     assert "unchanged" in run("scale", "greeter", "2", "--max", "4", "-n", "agents").output
     told = json.loads(run("rollback", "greeter", "--back", "3", "--json").stdout)
     assert told["agent"]["name"] == "greeter"
-    run("delete", "greeter")
+    assert "namespace agents stays, since it has Secret theirs" in run("delete", "greeter").output
     assert agents.calls == [
         ("deploy", PLACE, "example.com/greeter:1.0", False),
         ("deploy", PLACE, None, True),

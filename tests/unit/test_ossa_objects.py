@@ -9,6 +9,7 @@ from contracts.agents import AgentDeployment, AgentsSettings, NamespaceSettings
 from contracts.errors import SettingsError
 from contracts.settings import parse
 from ossa.agents import Agent, resolve_all
+from ossa.check import check
 from ossa.objects import Object, agent_objects, namespace_objects
 
 IMAGE = "example.com/critic:1.4"
@@ -47,6 +48,30 @@ def test_the_least_that_is_asked_for_may_be_more_than_the_manifests_most() -> No
     found = agent(spec, replicas={"min": 5})
     assert (found.spec.min_replicas.value, found.spec.max_replicas.value) == (5, 5)
     assert found.spec.min_replicas.source == "agents.deployments.0.replicas.min"
+
+
+def test_a_number_of_pods_is_no_wish_to_scale() -> None:
+    fixed = {"deployment": {"scaling": {"min_replicas": 3}}}
+    found = agent(fixed, replicas={"min": 2})
+    assert (found.spec.min_replicas.value, found.spec.max_replicas.value) == (2, 2)
+    none = agent(fixed, replicas={"min": 0, "max": 0})
+    assert objects(none)["Deployment"]["spec"]["replicas"] == 0
+    ranged = {"deployment": {"scaling": {"min_replicas": 1, "max_replicas": 5}}}
+    found = agent(ranged, replicas={"min": 2})
+    assert (found.spec.min_replicas.value, found.spec.max_replicas.value) == (2, 5)
+
+
+def test_a_manifest_steers_neither_pulumi_nor_kubernetes() -> None:
+    metadata = {
+        "name": "critic",
+        "labels": {"pod-template-hash": "1", "app.kubernetes.io/managed-by": "me", "team": "a"},
+        "annotations": {"pulumi.com/skipAwait": "true", "agent-docker/stack": "x", "note": "n"},
+    }
+    text = json.dumps({**MANIFEST, "metadata": metadata})
+    (report,) = check(text.encode(), file="critic.yaml")
+    assert report.spec is not None
+    assert (report.spec.labels, report.spec.annotations) == ({"team": "a"}, {"note": "n"})
+    assert len(report.warnings) == 1 + 4
 
 
 def test_settings_win_over_the_manifest_and_say_so() -> None:
@@ -144,7 +169,7 @@ def test_a_prompt_too_long_for_an_annotation_is_in_a_config_map() -> None:
 
 def test_the_namespace_has_the_peers_and_ports_that_are_set() -> None:
     settings = NamespaceSettings.model_validate({"ingressFrom": ["web"], "egressPorts": []})
-    *_, policy = namespace_objects("agents", settings)
+    *_, policy = namespace_objects("agents", settings, stack="agents")
     (rule,) = policy["spec"]["ingress"]
     assert {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "web"}}} in rule[
         "from"

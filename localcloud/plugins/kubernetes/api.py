@@ -62,10 +62,12 @@ class Api:
                 return None
             raise
 
-    def apply(self, what: str, path: str, body: Values, *, force: bool) -> Values:
+    def apply(
+        self, what: str, path: str, body: Values, *, force: bool, manager: str = MANAGER
+    ) -> Values:
         """Create or change by server-side apply; fields that the schema has not are refused."""
         query = {
-            "fieldManager": MANAGER,
+            "fieldManager": manager,
             "fieldValidation": "Strict",
             "force": "true" if force else "false",
         }

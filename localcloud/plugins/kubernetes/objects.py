@@ -34,6 +34,9 @@ from localcloud.plugins.values import (
     text_of,
 )
 
+# Says how many pods there are between us, who do not any more, and an autoscaler.
+_HANDOVER = "agent-docker-handover"
+
 
 def check(kind: Kind, inputs: Properties) -> list[Refusal]:
     """Refuse what the server would, as far as the program alone shows it."""
@@ -87,6 +90,8 @@ def update(kind: Kind, call: Call[Cluster], old: Old, inputs: Properties) -> Val
     uid = _uid(old.outputs)
     with _told_without_values(kind, inputs):
         try:
+            if kind.name == "Deployment" and _hands_over(old.inputs, inputs):
+                _keep_replicas(call, at, uid)
             live = api.apply(at.what, at.path, _body(call, at, inputs, uid=uid), force=True)
         except ApiError as error:
             there = api.find(at.what, at.path) if error.status in {CONFLICT, INVALID} else {}
@@ -100,6 +105,30 @@ def update(kind: Kind, call: Call[Cluster], old: Old, inputs: Properties) -> Val
                 ) from error
             raise
         return _finished(call, at, live, inputs)
+
+
+def _hands_over(before: Properties, inputs: Properties) -> bool:
+    """Whether the number of pods is somebody else's from now on: an autoscaler's."""
+    had, has = (map_of(one, "spec").get("replicas") for one in (before, inputs))
+    return had is not None and has is None
+
+
+def _keep_replicas(call: Call[Cluster], at: Place, uid: str) -> None:
+    """Have another manager say what there is now.
+
+    What nobody says any more gets its default: a Deployment would go down to one pod until its
+    autoscaler looks.
+    """
+    live = call.client.api.find(at.what, at.path)
+    if live is None or _uid(live) != uid:
+        return
+    body: Values = {
+        "apiVersion": at.kind.version,
+        "kind": at.kind.name,
+        "metadata": {"name": at.name, "namespace": at.namespace, "uid": uid},
+        "spec": {"replicas": map_of(live, "spec").get("replicas")},
+    }
+    call.client.api.apply(at.what, at.path, body, force=True, manager=_HANDOVER)
 
 
 def read(kind: Kind, call: Call[Cluster], old: Old) -> Found | None:

@@ -24,7 +24,11 @@ PROVIDER: Fields = {
     "suppressHelmHookWarnings": "boolean",
     "upsertExistingObjects": "boolean",
 }
-PROVIDER_SUPPORTED = frozenset({"context", "enableServerSideApply", "kubeconfig", "namespace"})
+# Secrets and ConfigMaps are changed in place here whatever the two settings of that name say.
+PROVIDER_SUPPORTED = frozenset(
+    {"context", "enableConfigMapMutable", "enableSecretMutable", "enableServerSideApply"}
+    | {"kubeconfig", "namespace"}
+)
 
 METADATA: Fields = {
     "annotations": _TEXT_MAP,
