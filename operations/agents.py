@@ -4,6 +4,7 @@ The namespace that they share is a stack too. It is made before the first agent 
 last one; one that was there before is used as it is, and stays.
 """
 
+import re
 import socket
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from filelock import Timeout
 from pydantic import BaseModel
 
 from contracts.agents import AgentDeployment, AgentsSettings, ClusterSettings, NamespaceSettings
+from contracts.errors import SettingsError
 from contracts.outputs import DEPLOYMENTS, AgentOutput
 from contracts.program import PROJECT
 from contracts.settings import parse
@@ -41,6 +43,7 @@ T = TypeVar("T")
 LAYER = "agents"
 # What Pulumi's own backends take.
 _LONGEST_STACK = 100
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NAMESPACE_WAIT = 120.0
 _PARTS = 3
 
@@ -73,6 +76,14 @@ class Place:
 
     namespace: str
     name: str
+
+    def __post_init__(self) -> None:
+        for what, text in (("namespace", self.namespace), ("agent", self.name)):
+            if not _NAME.fullmatch(text):
+                raise SettingsError(
+                    f"{text!r} is no name of {'an' if what == 'agent' else 'a'} {what}",
+                    hint="lower-case letters, digits and -, at most 63",
+                )
 
     @property
     def stack(self) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from contracts.errors import SettingsError
 from operations.agents import Place, earlier, image_of, place_of
 from operations.stack import PastUpdate
 
@@ -53,6 +54,12 @@ def test_a_place_is_known_by_the_name_of_its_stack() -> None:
     place = Place(namespace="team-a", name="critic")
     assert place.stack == "agents.team-a.critic"
     assert place_of(place.stack) == place
+
+
+@pytest.mark.parametrize(("namespace", "name"), [("../../x", "a"), ("a", "A"), ("", "a")])
+def test_a_place_has_names_of_kubernetes(namespace: str, name: str) -> None:
+    with pytest.raises(SettingsError, match="is no name of"):
+        Place(namespace=namespace, name=name)
 
 
 @pytest.mark.parametrize("stack", ["agents", "agents.team-a", "gpu", "gpu.a.b", "agents.a.b.c"])
