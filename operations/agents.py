@@ -136,7 +136,7 @@ class Agents:
         changed or removed in the cluster meanwhile is put back.
         """
         if len(place.stack) > _LONGEST_STACK:
-            raise Failed(
+            raise SettingsError(
                 f"{place.namespace} and {place.name} are too long together: the stack would be "
                 f"{place.stack!r}, at most {_LONGEST_STACK} characters are allowed"
             )
