@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -23,6 +24,7 @@ from autoscaler.world import Clock
 from bench import figures
 from bench.autoscalers import BenchFailed, World, world
 from contracts.slots import SlotSet
+from operations import history
 from operations.history import KEPT_UPDATES
 from operations.known import Known
 from operations.stack import Applied
@@ -31,6 +33,7 @@ from providers.vastai.pacing import RUN_DIR_VARIABLE
 _UPDATE_SECONDS = 300.0
 _MAXIMUM = 2
 _TOLD_EVERY = 50
+_SHORT, _SHORT_HISTORY = 50, 5
 # What a session or a renting leaves is swept after a day at the latest.
 _SWEPT_SECONDS = 24 * 3600.0
 # Bytes: what an allocator does at its own pace, and what an update may add for ever. The state
@@ -176,19 +179,28 @@ def main() -> int:
     """Update, print what it came to, and write it; 1 when something leaks."""
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
     parser.add_argument("--updates", type=int, default=1000)
-    updates = parser.parse_args().updates
+    parser.add_argument(
+        "--short", action="store_true", help="50 updates, a short history, no figures: what CI runs"
+    )
+    options = parser.parse_args()
+    updates, kept = (_SHORT, _SHORT_HISTORY) if options.short else (options.updates, KEPT_UPDATES)
+    if options.short:
+        # So that its bound is reached.
+        history.prune = partial(history.prune, kept=kept)
     with world() as around:
         around.fleet.stack.deploy(around.fleet.stack.target.settings)
         soak = Soak.of(around)
         for number, sample in enumerate(soak.run(updates), start=1):
             if number % _TOLD_EVERY == 0 or number == updates:
                 console.print(f"{number:5}  {_line(sample)}")
-        found, stale = leaks(soak.samples, kept=KEPT_UPDATES), soak.stale()
+        found, stale = leaks(soak.samples, kept=kept), soak.stale()
         soak.close()
     if stale:
         found.append(f"the run folder keeps {len(stale)} files for ever, e.g. {stale[0]}")
     for line in found:
         console.print(f"leak: {line}", markup=False)
+    if options.short:
+        return int(bool(found))
     same = soak.samples[1::2]
     numbers = {
         "updates": updates,

@@ -25,6 +25,11 @@ def up(
 
     The cluster is the one that is named, else the control plane of ours if it has been built.
     """
+    try:
+        settings_file(AGENTS, env)
+    except SettingsError as error:
+        progress.tell(f"[yellow]·[/yellow] the agents are left out: {error.message}")
+        return None
     with exclusive(files, "up"):
         if kubeconfig is None and not _start_cluster(files, progress):
             progress.tell(

@@ -63,7 +63,7 @@ class Terminal:
 
 @pytest.fixture
 def up(local: Local) -> Iterator[Terminal]:
-    terminal = Terminal(local, "up")
+    terminal = Terminal(local, "up", "--no-agents")
     yield terminal
     if terminal.process.returncode is None:
         terminal.process.kill()

@@ -376,6 +376,9 @@ def test_up_says_that_agents_are_left_out(
     files = LocalFiles(folder=tmp_path)
     assert agents_local.up(files, {}, Progress(), None) is None
     assert "the agents are left out" in capsys.readouterr().err
+    nowhere = {"AGENT_DOCKER_SETTINGS_DIR": str(tmp_path)}
+    assert agents_local.up(files, nowhere, Progress(), None) is None
+    assert "Pulumi.agents.yaml does not exist" in capsys.readouterr().err
     assert agents_local.down(files, {}, Progress()) is False
 
 
