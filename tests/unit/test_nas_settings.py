@@ -108,6 +108,14 @@ def test_a_thirteenth_is_six_lines() -> None:
         ({"a": service(files={"../x": ""})}, "is no file's name"),
         ({"a": service(files={"x": "${A}"})}, "a secret is written ${name}"),
         ({"a": service(volumes=[{"name": "v", "path": "/run/secrets"}])}, "is where `files` are"),
+        (
+            {"a": service(volumes=[{"name": "v", "path": "/x"}, {"name": "w", "path": "/x/"}])},
+            "two volumes have the same path",
+        ),
+        (
+            {"a": service(port=None, host="a", health={"command": ["CMD", "true"]})},
+            "services.a: host needs a `port`",
+        ),
         ({"a": service(env={"A B": ""})}, "is no variable's name"),
         ({"a": service(user="root")}, "services.a.user"),
         ({"a": service(prot=1)}, "services.a.prot: is not a setting"),
@@ -118,6 +126,29 @@ def test_a_wrong_service_is_named_by_its_path(services: dict[str, Any], said: st
     with pytest.raises(SettingsError) as error:
         documents(services)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("services", "said"),
+    [
+        ({"a": service()}, "services: must be a list of services"),
+        ([service()], "services: entry 1 has no `name`"),
+        ([{"name": "a", **service()}, "b"], "services: entry 2 has no `name`"),
+        ([{"name": "a", **service()}, {"name": "a", **service()}], "two services are called 'a'"),
+    ],
+)
+def test_services_are_a_list_of_named_ones(services: object, said: str) -> None:
+    given = {"nas": {"docker": "unix:///run/docker.sock"}, "services": services}
+    with pytest.raises(SettingsError) as error:
+        parse(NasDocuments, given, where="Pulumi.nas.yaml", key="agent-docker")
+    assert said in str(error.value)
+
+
+def test_ports_may_be_published_nowhere_and_only_at_an_address() -> None:
+    nas = {"docker": "unix:///s", "publish": None}
+    assert documents({"a": service()}, nas=nas).nas.publish is None
+    with pytest.raises(SettingsError, match="must be an IP address of the NAS or null"):
+        documents({"a": service()}, nas={"docker": "unix:///s", "publish": "nas"})
 
 
 def test_all_mistakes_are_told_at_once() -> None:
@@ -228,6 +259,7 @@ def test_a_digest_that_is_there_stays() -> None:
     assert pinned(f"a:1@{digest}", "sha256:" + "1" * 64) == f"a:1@{digest}"
     assert pinned("a:1", None) == "a:1"
     assert tag_of("a:1") == "1"
+    assert tag_of("no reference") == "no reference"
     assert tag_of(f"a@{digest}") == "sha256:000000000000"
 
 
