@@ -32,7 +32,8 @@ def providers(folder: Path) -> list[psutil.Process]:
 def kill(processes: list[psutil.Process]) -> None:
     """End exactly these, at once."""
     for process in processes:
-        with contextlib.suppress(psutil.Error):
+        # Some end by themselves between the look and this.
+        with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
 
 
