@@ -20,10 +20,9 @@ FEW = 20
 
 
 def test_fifty_updates_leave_nothing_behind() -> None:
-    """In a process of its own, which nothing else measures.
+    """In a process of its own that nothing else measures.
 
-    A test's process keeps a record of whatever is logged while it lasts; one whose coverage is
-    measured keeps a tracer, eight objects in all, of each thread that ever ran.
+    Coverage keeps a tracer of each thread that ever ran, eight objects with each update.
     """
     env = {name: text for name, text in os.environ.items() if not name.startswith("COVERAGE_")}
     done = subprocess.run(
