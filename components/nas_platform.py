@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi.runtime import to_json
 
-from components.docker_kinds import NETWORK, PACKAGE
+from components.docker_kinds import NETWORK
 from components.plain import Plain, given, version
 from contracts.nas import NasSettings
 
@@ -15,6 +15,7 @@ class NasPlatformArgs:
     """`registry_password` is the secret of the registry's deploy token, where there is one."""
 
     settings: NasSettings
+    stack: str
     registry_password: pulumi.Input[str] | None = None
 
 
@@ -38,12 +39,16 @@ class NasPlatform(pulumi.ComponentResource):
                 sshOpts=to_json(list(settings.ssh_options)) if settings.ssh_options else None,
                 registryAuth=_registry(args),
             ),
-            pulumi.ResourceOptions(parent=self, version=version(PACKAGE)),
+            pulumi.ResourceOptions(parent=self, version=version(NETWORK.package)),
         )
         network = Plain(
             NETWORK,
             "network",
-            {"name": f"{settings.prefix}{settings.network}"},
+            {
+                "name": f"{settings.prefix}{settings.network}",
+                # Whose it is, should an update be cut off before it is recorded.
+                "labels": [{"label": "agent-docker.stack", "value": args.stack}],
+            },
             pulumi.ResourceOptions(
                 parent=self,
                 provider=self.provider,

@@ -136,7 +136,21 @@ class NasService(pulumi.ComponentResource):
             {"volumeName": made.output("name"), "containerPath": volume.path}
             for volume, made in zip(service.volumes, volumes, strict=True)
         ]
+        optional = {
+            "command": list(service.command) or None,
+            "cpus": None if service.cpus is None else f"{service.cpus:g}",
+            "envs": _envs(service),
+            "hostname": service.hostname,
+            "init": service.init or None,
+            "memory": service.memory_mb,
+            "memorySwap": service.memory_mb,
+            "shmSize": service.shm_mb,
+        }
         labels = self._labels(role="service", owner=service.owner)
+        # What the settings leave out, the provider fills in from the container that runs, and
+        # sees no difference. Another label it does see: the container is made anew without it.
+        names = [name for name, value in optional.items() if value is not None]
+        labels.append({"label": f"{_LABEL}.given", "value": ",".join(names)})
         if files is not None:
             name = files.volume.output("name")
             mounted.append({"volumeName": name, "containerPath": FILES_FOLDER, "readOnly": True})
@@ -148,12 +162,9 @@ class NasService(pulumi.ComponentResource):
             {
                 "name": f"{args.prefix}{self._name}",
                 "image": image.output("imageId"),
-                "command": list(service.command) or None,
-                "envs": _envs(service),
+                **optional,
                 "labels": labels,
-                "hostname": service.hostname,
                 "user": service.user,
-                "init": service.init or None,
                 "restart": "unless-stopped",
                 # Written out: what is left unset comes back from the daemon as a difference.
                 "networkMode": "bridge",
@@ -161,10 +172,6 @@ class NasService(pulumi.ComponentResource):
                 "ports": _ports(service, args.publish),
                 "volumes": mounted or None,
                 "healthcheck": healthcheck(service.health, service.port),
-                "memory": service.memory_mb,
-                "memorySwap": service.memory_mb,
-                "shmSize": service.shm_mb,
-                "cpus": None if service.cpus is None else f"{service.cpus:g}",
                 "readOnly": service.read_only,
                 "tmpfs": dict(map(_tmpfs, service.tmpfs)) or None,
                 "capabilities": given(drops=["ALL"], adds=list(service.capabilities) or None),

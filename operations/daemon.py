@@ -120,6 +120,16 @@ class Daemon:
                     removed.append(name)
         return removed
 
+    def remove_other_network(self, stack: str, name: str, recorded: Collection[str]) -> None:
+        """Remove the network `name` of `stack` if its id is not `recorded` and nobody is on it."""
+        with self._api() as api:
+            for row in api.networks(filters={"label": f"{_STACK_LABEL}={stack}"}):
+                if row["Name"] != name or row["Id"] in recorded:
+                    continue
+                with contextlib.suppress(docker_client.NotFound):
+                    if not api.inspect_network(row["Id"]).get("Containers"):
+                        api.remove_network(row["Id"])
+
     def probe(self, seen: Seen) -> Probe:
         """Run the container's own health test in it, now."""
         if not seen.test:

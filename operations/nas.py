@@ -1,5 +1,6 @@
 """The nas stack: deploy, see that every service works, and put back what does not."""
 
+import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,8 +29,8 @@ from operations.state import StackState
 
 T = TypeVar("T")
 
-# As the daemon puts it, whatever plugin asks.
-_NAME_TAKEN = "is already in use by container"
+# As the daemon puts it, whatever plugin asks: of a container, of a network.
+_NAME_TAKEN = re.compile(r"is already in use by container|network with name \S+ already exists")
 
 
 class GateFailed(OperationError):
@@ -242,12 +243,18 @@ class Nas:
             except Busy:
                 pass
             except Failed:
-                # A container whose create was cut off has the name that this one needs.
-                if not any(_NAME_TAKEN in message.text for message in said):
+                # What an update made that was cut off has the name that this one needs.
+                if not any(_NAME_TAKEN.search(message.text) for message in said):
                     raise
             said.clear()
             nas = documents.nas
-            recover(stack, self.daemon(nas.docker), prefix=nas.prefix, host=self.host)
+            recover(
+                stack,
+                self.daemon(nas.docker),
+                prefix=nas.prefix,
+                network=nas.network,
+                host=self.host,
+            )
             return call(stack)
         except Failed as error:
             hosts = {host.label: host for host in documents.hosts().values()}

@@ -30,6 +30,8 @@ _HINTS: Mapping[str, str] = {
 _TEXTS: Mapping[str, str] = {
     "address already in use": f"end what listens there, or change `nas.publish`; {_AGAIN}",
     "cannot be pulled": f"see that the image exists and who may read it; {_AGAIN}",
+    "network with name": "remove that network, which is none of this stack's or in use, or give "
+    f"this one another name with `nas.network`; {_AGAIN}",
 }
 _NO_TUNNEL = "`ingress.tunnelId` must name a tunnel of the account `ingress.accountId`"
 _GONE = re.compile(r"\b(does not exist|not found)\b", re.IGNORECASE)

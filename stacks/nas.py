@@ -30,7 +30,8 @@ def build() -> None:
         secrets[TUNNEL_TOKEN] = _ingress(documents)
     nas = documents.nas
     password = secrets.get("registry-password")
-    platform = NasPlatform("platform", NasPlatformArgs(settings=nas, registry_password=password))
+    shared = NasPlatformArgs(settings=nas, stack=pulumi.get_stack(), registry_password=password)
+    platform = NasPlatform("platform", shared)
     made: dict[str, NasService] = {}
     for name in documents.services.ordered():
         service = documents.services.root[name]

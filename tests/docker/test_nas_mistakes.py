@@ -170,6 +170,28 @@ def test_a_first_update_that_is_killed_is_finished_by_the_next(world: NasWorld) 
     healed(world)
 
 
+def test_a_network_that_no_update_recorded_is_made_anew(world: NasWorld) -> None:
+    world.nas.destroy()
+    network = f"{PREFIX}{world.settings['nas'].get('network', 'agent-platform')}"
+    # As a create leaves it whose engine was killed before it heard of it.
+    world.docker("network", "create", "--label", "agent-docker.stack=nas", network)
+    world.up()
+    healed(world)
+
+
+def test_a_network_of_somebody_else_is_named_and_left_alone(world: NasWorld) -> None:
+    world.nas.destroy()
+    network = f"{PREFIX}{world.settings['nas'].get('network', 'agent-platform')}"
+    id_ = world.docker("network", "create", network).strip()
+    error = refused(world)
+    assert f"network with name {network} already exists" in error.message
+    assert "`nas.network`" in (error.hint or "")
+    assert world.docker("network", "ls", "--quiet", "--no-trunc").split().count(id_) == 1
+    world.docker("network", "rm", network)
+    world.up()
+    healed(world)
+
+
 def cut(world: NasWorld, *, whole: bool) -> None:
     """Kill an `up` while the engine waits for the new container of doc-engine.
 

@@ -149,6 +149,7 @@ def test_the_network_is_never_made_twice(built: Graph) -> None:
     (network,) = built.of(NETWORK)
     assert network.delete_before_replace
     assert {"labels", "options"} <= set(network.ignore_changes)
+    assert network.inputs["labels"] == [{"label": "agent-docker.stack", "value": "nas"}]
     assert network.parent == "platform"
 
 
@@ -182,6 +183,28 @@ def test_files_are_written_by_a_container_that_never_runs(built: Graph) -> None:
     } in mounted
     labels = {row["label"]: row["value"] for row in container(built, "redis")["labels"]}
     assert labels["agent-docker.files"] == "id-redis-files"
+
+
+def test_what_a_container_was_given_is_in_a_label(graph: Graph) -> None:
+    """A provider fills in what is left out: only the label tells that it was there before."""
+    given = [told(graph)]
+    record = by_name({"services": graph.config["services"]})["redis"]
+    del record["command"]
+    given.append(told(graph))
+    record |= {"hostname": "cache", "shmMb": 64}
+    given.append(told(graph))
+    assert given == [
+        "command,envs,memory,memorySwap",
+        "envs,memory,memorySwap",
+        "envs,hostname,memory,memorySwap,shmSize",
+    ]
+
+
+def told(graph: Graph) -> str:
+    graph.seen.clear()
+    graph.run(nas.build)
+    labels = {row["label"]: row["value"] for row in container(graph, "redis")["labels"]}
+    return str(labels["agent-docker.given"])
 
 
 def test_secrets_are_in_files_only(built: Graph) -> None:

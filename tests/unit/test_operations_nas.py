@@ -345,6 +345,7 @@ def test_a_service_without_a_backup_is_not_ended(rig: Rig) -> None:
     [
         Busy("the stack is locked by a dead engine"),
         Failed('Conflict. The name "/a" is already in use by container "c1".'),
+        Failed("network with name agent-platform already exists"),
     ],
 )
 def test_what_a_dead_engine_left_is_put_in_order_once(
