@@ -15,7 +15,6 @@ from contracts.agents import AgentsSettings
 from contracts.errors import AgentDockerError, SettingsError
 from contracts.outputs import DEPLOYMENTS
 from contracts.settings import parse
-from operations.stack import Applied
 
 
 def up(
@@ -39,7 +38,10 @@ def up(
             return None
         profile = local_agents(files, env, progress, kubeconfig, None)
         with progress.phase("agents", "the agents have rolled out"):
-            applied = deploy(profile, local_settings(profile, env), progress)
+            # Those that roll out stay up when another one does not.
+            applied = profile.stack(AGENTS, progress.on_event).deploy(
+                local_settings(profile, env), persevere=True, refresh=True
+            )
     return [f"{row['namespace']}/{row['name']}" for row in applied.state.outputs[DEPLOYMENTS]]
 
 
@@ -54,11 +56,6 @@ def down(files: LocalFiles, env: Mapping[str, str], progress: Progress) -> bool:
         cluster.stop(files.cluster)
         shutil.rmtree(files.agents_backend(None), ignore_errors=True)
     return True
-
-
-def deploy(profile: AgentsProfile, settings: Mapping[str, Any], progress: Progress) -> Applied:
-    """Deploy all agents; those that roll out stay up when another one does not."""
-    return profile.stack(AGENTS, progress.on_event).deploy(settings, persevere=True, refresh=True)
 
 
 def local_settings(profile: AgentsProfile, env: Mapping[str, str]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """The two worlds of the agents' commands: a cluster on this machine, and production's."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -42,10 +42,8 @@ class NoCluster(AgentDockerError):
 class AgentsProfile:
     """What the agents' commands of one profile work with."""
 
-    kind: Literal["local", "production"]
     target: Target
     cluster: ClusterSettings
-    folder: Path
 
     def agents(self, progress: Progress) -> Agents:
         """Operations on agents that are stacks of their own."""
@@ -53,49 +51,40 @@ class AgentsProfile:
             stack=lambda name: self.stack(name, progress.on_event),
             cluster=self.reader(),
             settings=self.cluster,
-            folder=self.folder,
         )
 
     def stack(self, name: str, on_event: OnEvent) -> Stack:
         """Operations on the stack of that name."""
-        target = self.target
-        made = Target(
-            stack=name,
-            env=target.env,
-            state=target.state,
-            settings=target.settings if name == AGENTS else {},
-            secrets=target.secrets,
-            document=target.document,
-        )
-        return Stack(target=made, on_event=on_event)
+        return Stack(target=replace(self.target, stack=name), on_event=on_event)
 
     def reader(self) -> Cluster:
         """The cluster itself."""
         assert self.cluster.kubeconfig is not None  # noqa: S101 - both profiles see to it
-        path = str(Path(self.cluster.kubeconfig).expanduser())
-        return Cluster(kubeconfig=path, context=self.cluster.context)
+        return Cluster(kubeconfig=self.cluster.kubeconfig, context=self.cluster.context)
 
 
 def production_agents(
     env: Mapping[str, str], kubeconfig: str | None, context: str | None
 ) -> AgentsProfile:
     """The backend that the shell names, and the cluster of the settings or of the options."""
-    settings = stack_settings(AGENTS, env)
     where = settings_file(AGENTS, env)
-    document: Mapping[str, object] = settings.get(AGENTS) or {}
+    document: Mapping[str, object] = stack_settings(AGENTS, env).get(AGENTS) or {}
     named = parse(AgentsSettings, document, where=where.name, key=AGENTS).cluster
-    path = kubeconfig or (named.kubeconfig and str(_within(where.parent, named.kubeconfig)))
-    if path is None:
+    # Absolute: an operation works in a folder of its own.
+    if kubeconfig is not None:
+        path = _within(Path.cwd(), kubeconfig)
+    elif named.kubeconfig is not None:
+        path = _within(where.parent, named.kubeconfig)
+    else:
         raise SettingsError(
             f"{where.name} names no cluster: agent-docker:agents.cluster.kubeconfig is not set",
             hint="set it, or name one with --kubeconfig",
         )
     secrets = tuple(env[name] for name in _SECRETS if env.get(name))
-    target = backend_target(AGENTS, env, settings=settings, secrets=secrets)
-    # An operation works in a folder of its own.
-    path = str(_within(Path.cwd(), path))
+    # What an agent is told is in its own stack's settings, never in those of all agents.
+    target = backend_target(AGENTS, env, settings={}, secrets=secrets)
     cluster = ClusterSettings(kubeconfig=path, context=context or named.context)
-    return AgentsProfile(kind="production", target=target, cluster=cluster, folder=target.state)
+    return AgentsProfile(target=target, cluster=cluster)
 
 
 def local_agents(
@@ -111,7 +100,7 @@ def local_agents(
     backend = files.agents_backend(kubeconfig)
     backend.mkdir(mode=0o700, exist_ok=True)
     if kubeconfig is not None:
-        path = str(_within(Path.cwd(), kubeconfig))
+        path = _within(Path.cwd(), kubeconfig)
         write_whole(backend / "kubeconfig", path)
     target = Target(
         stack=AGENTS,
@@ -120,13 +109,11 @@ def local_agents(
         secrets=(files.read("passphrase"),),
     )
     cluster = ClusterSettings(kubeconfig=path, context=context)
-    return AgentsProfile(
-        kind="local", target=target, cluster=cluster, folder=files.folder / "agents"
-    )
+    return AgentsProfile(target=target, cluster=cluster)
 
 
-def _within(folder: Path, path: str) -> Path:
-    return (folder / Path(path).expanduser()).resolve()
+def _within(folder: Path, path: str) -> str:
+    return str((folder / Path(path).expanduser()).resolve())
 
 
 def _own_cluster(files: LocalFiles) -> str:

@@ -1,17 +1,9 @@
 """The docker provider's resource types that the nas stack is made of."""
 
-from components.plain import Kind
+from components.plain import bridged
 
-PACKAGE = "pulumi-docker"
-
-
-def _kind(name: str, *outputs: str) -> Kind:
-    token = f"docker:index/{name[0].lower()}{name[1:]}:{name}"
-    return Kind(package=PACKAGE, token=token, outputs=outputs)
-
-
-CONTAINER = _kind("Container")
-IMAGE = _kind("RemoteImage", "imageId")
-NETWORK = _kind("Network")
-VOLUME = _kind("Volume")
+CONTAINER = bridged("docker", "Container")
+IMAGE = bridged("docker", "RemoteImage", "imageId")
+NETWORK = bridged("docker", "Network")
+VOLUME = bridged("docker", "Volume")
 KINDS = (CONTAINER, IMAGE, NETWORK, VOLUME)

@@ -6,24 +6,20 @@ from typing import Any
 
 import pulumi
 
-from components.plain import Kind, Plain, given, invoke
+from components.plain import Plain, bridged, given, invoke
 from contracts.nas import IngressSettings, PublicHost
 
-_PACKAGE = "pulumi-cloudflare"
-
-
-def _kind(name: str, *outputs: str, secret: tuple[str, ...] = ()) -> Kind:
-    token = f"cloudflare:index/{name[0].lower()}{name[1:]}:{name}"
-    return Kind(package=_PACKAGE, token=token, outputs=outputs, secret=secret)
-
-
-TUNNEL = _kind("ZeroTrustTunnelCloudflared", secret=("tunnelSecret",))
-RULES = _kind("ZeroTrustTunnelCloudflaredConfig")
-RECORD = _kind("DnsRecord")
-APPLICATION = _kind("ZeroTrustAccessApplication", "aud")
-POLICY = _kind("ZeroTrustAccessPolicy")
-SERVICE_TOKEN = _kind(
-    "ZeroTrustAccessServiceToken", "clientId", "clientSecret", secret=("clientSecret",)
+TUNNEL = bridged("cloudflare", "ZeroTrustTunnelCloudflared", secret=("tunnelSecret",))
+RULES = bridged("cloudflare", "ZeroTrustTunnelCloudflaredConfig")
+RECORD = bridged("cloudflare", "DnsRecord")
+APPLICATION = bridged("cloudflare", "ZeroTrustAccessApplication", "aud")
+POLICY = bridged("cloudflare", "ZeroTrustAccessPolicy")
+SERVICE_TOKEN = bridged(
+    "cloudflare",
+    "ZeroTrustAccessServiceToken",
+    "clientId",
+    "clientSecret",
+    secret=("clientSecret",),
 )
 KINDS = (TUNNEL, RULES, RECORD, APPLICATION, POLICY, SERVICE_TOKEN)
 _FUNCTION = "getZeroTrustTunnelCloudflaredToken"
@@ -219,7 +215,7 @@ class Ingress(pulumi.ComponentResource):
 
     def _token(self, tunnel: Plain, rules: Plain) -> pulumi.Output[str]:
         found = invoke(
-            _PACKAGE,
+            TUNNEL.package,
             ASK,
             {
                 "accountId": self._settings.account_id,

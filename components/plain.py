@@ -31,6 +31,12 @@ class Kind:
     replaces: tuple[str, ...] = ()
 
 
+def bridged(provider: str, name: str, *outputs: str, secret: tuple[str, ...] = ()) -> Kind:
+    """A type of a provider that Pulumi makes from Terraform's: they all name theirs alike."""
+    token = f"{provider}:index/{name[0].lower()}{name[1:]}:{name}"
+    return Kind(package=f"pulumi-{provider}", token=token, outputs=outputs, secret=secret)
+
+
 class Plain(pulumi.CustomResource):
     """A resource of `kind`; `inputs` by the names that the provider gives them.
 

@@ -112,7 +112,8 @@ class AgentDeployment(Strict):
     image: Image | None = Field(default=None, description="Image with a version.")
     namespace: NamespaceName | None = Field(default=None, description="Where it is deployed.")
     replicas: ReplicasSettings = Field(
-        default=ReplicasSettings(), description="How many pods, instead of the manifest's number."
+        default_factory=ReplicasSettings,
+        description="How many pods, instead of the manifest's number.",
     )
     cpu: str | float | None = Field(
         default=None, description="Requested and the limit, as Kubernetes writes it."
@@ -159,7 +160,7 @@ class AgentsSettings(Strict):
     """The whole document below `agent-docker:agents`."""
 
     cluster: ClusterSettings = Field(
-        default=ClusterSettings(), description="The cluster that the agents are deployed to."
+        default_factory=ClusterSettings, description="The cluster that the agents are deployed to."
     )
     namespaces: dict[NamespaceName, NamespaceSettings] = Field(
         default={},

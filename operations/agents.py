@@ -95,14 +95,12 @@ class Place:
 class Agents:
     """Operations on single agents of one cluster.
 
-    `stack` makes the operations on a stack by its name, `folder` is where this installation keeps
-    turns.
+    `stack` makes the operations on a stack by its name; all of them keep their turns in one folder.
     """
 
     stack: Callable[[str], Stack]
     cluster: Cluster
     settings: ClusterSettings
-    folder: Path
     rollout_seconds: int = 300
     # This one's name in Pulumi's locks.
     host: str = field(default_factory=socket.gethostname)
@@ -224,8 +222,7 @@ class Agents:
 
     def _coming(self, namespace_stack: str) -> bool:
         """Whether a deploy to the namespace is at work that has no stack yet."""
-        folder = self.stack(namespace_stack).target.state
-        for path in folder.glob(f"lease-{namespace_stack}.*.lock"):
+        for path in self._folder.glob(f"lease-{namespace_stack}.*.lock"):
             lock = process_lock(path)
             try:
                 lock.acquire(blocking=False)
@@ -309,14 +306,18 @@ class Agents:
         except StackNotFound:
             raise _none(place) from None
 
+    @property
+    def _folder(self) -> Path:
+        return self.stack(LAYER).target.state
+
     def _names(self) -> list[str]:
         return self.stack(LAYER).stacks()
 
     @contextmanager
     def _turn(self, namespace: str) -> Generator[None]:
         """One at a time decides whether a namespace is made or goes."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = process_lock(self.folder / f"namespace-{namespace}.lock")
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = process_lock(self._folder / f"namespace-{namespace}.lock")
         try:
             lock.acquire(timeout=_NAMESPACE_WAIT)
         except Timeout:

@@ -40,9 +40,7 @@ class Cluster:
 
     def policies(self, namespace: str) -> set[str]:
         """The names of a namespace's NetworkPolicies."""
-        with self._answering():
-            found = _items(self._read(self._network.list_namespaced_network_policy, namespace))
-        return set(map(_name, found))
+        return set(map(_name, self._list(self._network.list_namespaced_network_policy, namespace)))
 
     def left_in(self, namespace: str) -> list[str]:
         """What would go with a namespace: workloads, pods, Secrets and claims of whoever."""
@@ -53,38 +51,32 @@ class Cluster:
             "Secret": self._core.list_namespaced_secret,
             "PersistentVolumeClaim": self._core.list_namespaced_persistent_volume_claim,
         }
-        with self._answering():
-            return [
-                f"{kind} {_name(one)}"
-                for kind, call in calls.items()
-                for one in _items(self._read(call, namespace))
-            ]
+        return [
+            f"{kind} {_name(one)}"
+            for kind, call in calls.items()
+            for one in self._list(call, namespace)
+        ]
 
     def deployments(self, selector: str, namespace: str | None = None) -> list[Object]:
         """The Deployments with these labels, of one namespace or of all."""
-        with self._answering():
-            if namespace is None:
-                everywhere = self._apps.list_deployment_for_all_namespaces
-                return _items(self._read(everywhere, label_selector=selector))
-            within = self._apps.list_namespaced_deployment
-            return _items(self._read(within, namespace, label_selector=selector))
+        if namespace is None:
+            everywhere = self._apps.list_deployment_for_all_namespaces
+            return self._list(everywhere, label_selector=selector)
+        within = self._apps.list_namespaced_deployment
+        return self._list(within, namespace, label_selector=selector)
 
     def replica_sets(self, namespace: str, app: str) -> list[Object]:
         """The ReplicaSets of one agent."""
-        with self._answering():
-            call = self._apps.list_namespaced_replica_set
-            return _items(self._read(call, namespace, label_selector=f"app={app}"))
+        call = self._apps.list_namespaced_replica_set
+        return self._list(call, namespace, label_selector=f"app={app}")
 
     def pods(self, namespace: str, app: str) -> list[Object]:
         """The pods of one agent."""
-        with self._answering():
-            call = self._core.list_namespaced_pod
-            return _items(self._read(call, namespace, label_selector=f"app={app}"))
+        return self._list(self._core.list_namespaced_pod, namespace, label_selector=f"app={app}")
 
     def events(self, namespace: str) -> list[Object]:
         """What has happened in a namespace of late."""
-        with self._answering():
-            return _items(self._read(self._core.list_namespaced_event, namespace))
+        return self._list(self._core.list_namespaced_event, namespace)
 
     def logs(self, namespace: str, pod: str, *, tail: int, follow: bool = False) -> Iterator[str]:
         """What a pod wrote last, in parts; with `follow` it goes on as it writes."""
@@ -101,6 +93,10 @@ class Cluster:
             decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
             for part in response.stream(decode_content=True):
                 yield decoder.decode(part)
+
+    def _list(self, call: Callable[..., Any], *arguments: str, **query: str) -> list[Object]:
+        with self._answering():
+            return list(self._read(call, *arguments, **query).get("items") or [])
 
     def _read(self, call: Callable[..., Any], *arguments: str, **query: str) -> Object:
         response = call(*arguments, **query, _preload_content=False, _request_timeout=_SECONDS)
@@ -159,10 +155,6 @@ class Cluster:
 
 def _name(thing: Object) -> str:
     return str(thing["metadata"]["name"])
-
-
-def _items(found: Object) -> list[Object]:
-    return list(found.get("items") or [])
 
 
 def _told(error: Any, server: str) -> str:  # noqa: ANN401 - the client has no types

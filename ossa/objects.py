@@ -88,11 +88,6 @@ def agent_objects(agent: Agent, *, rollout_seconds: int) -> list[Object]:
     return found
 
 
-def secret_name(agent: Agent) -> str:
-    """The Secret with what the agent gets of the stack's own secrets."""
-    return agent.name
-
-
 def _object(agent: Agent, version: str, kind: str, rest: Mapping[str, Any]) -> Object:
     metadata: Object = {
         "name": agent.name,
@@ -252,7 +247,7 @@ def _env(agent: Agent) -> list[Object]:
     found: dict[str, Object] = {name: {"value": value} for name, value in plain.items()}
     for name, source in deployment.secrets.items():
         own = source.secret is None
-        reference = {"name": secret_name(agent) if own else source.secret}
+        reference = {"name": agent.name if own else source.secret}
         key = {"key": name if own else source.key}
         found[name] = {"valueFrom": {"secretKeyRef": {**reference, **key}}}
     return [{"name": name, **value} for name, value in sorted(found.items())]

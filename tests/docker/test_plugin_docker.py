@@ -1,11 +1,7 @@
 """The offline `docker` plugin as the engine runs it, against a real daemon."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +15,8 @@ from pulumi.runtime.proto import provider_pb2_grpc, status_pb2
 from localcloud.plugins.values import decode, encode
 from tests.docker.box import FOREVER, IMAGE, import_box
 from tests.docker.daemon import Docker, until
+from tests.offline_plugins import asked
 
-BIN = Path(__file__).resolve().parents[2] / "localcloud/plugins/bin"
 LOG = {"logDriver": "json-file", "logOpts": {"max-file": "3", "max-size": "10m"}}
 
 
@@ -120,35 +116,8 @@ def box(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def plugin(docker: Docker) -> Iterator[Plugin]:
-    with running_plugin(docker) as started:
-        yield started
-
-
-@contextmanager
-def running_plugin(docker: Docker) -> Iterator[Plugin]:
-    process = subprocess.Popen(
-        [str(BIN / "pulumi-resource-docker")],
-        env={
-            "PATH": os.defpath,
-            "AGENT_DOCKER_OFFLINE": "1",
-            "AGENT_DOCKER_PYTHON": sys.executable,
-        },
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdin is not None
-    try:
-        port = int(process.stdout.readline())
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            stub = provider_pb2_grpc.ResourceProviderStub(channel)
-            stub.Configure(proto.ConfigureRequest(args=encode({"host": docker.host})))
-            yield Plugin(stub)
-    finally:
-        process.stdin.close()
-        assert process.wait(20) == 0
-        process.stdout.close()
+    with asked("docker", {"host": docker.host}) as stub:
+        yield Plugin(stub)
 
 
 @pytest.fixture
@@ -371,7 +340,9 @@ def test_a_cancel_ends_the_wait_and_keeps_the_container(docker: Docker, box: str
     del box
     check = {"tests": ["CMD", "/bin/busybox", "false"], "interval": "30s"}
     more = {"networkMode": "none", "wait": True, "waitTimeout": 600, "healthcheck": check}
-    with running_plugin(docker) as plugin, ThreadPoolExecutor(1) as pool:
+    host = {"host": docker.host}
+    with asked("docker", host) as stub, ThreadPoolExecutor(1) as pool:
+        plugin = Plugin(stub)
         creating = pool.submit(plugin.create, "Container", container("cancelled", **more))
         until(lambda: "cancelled" in docker("ps", "--format={{.Names}}"), 30)
         plugin.stub.Cancel(empty_pb2.Empty())

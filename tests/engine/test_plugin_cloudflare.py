@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,11 @@ import httpx
 import pytest
 
 from localcloud.cloudflare.server import RunningCloudflare, running_cloudflare
-from tools import engine
+from tests.offline_plugins import Project
 
-BIN = Path(__file__).resolve().parents[2] / "localcloud/plugins/bin"
-DEADLINE_SECONDS = 300.0
 OLD_TUNNEL = "11111111-2222-4333-8444-555555555555"
 CATCH_ALL = {"service": "http_status:404"}
 
-MANIFEST = """
-name: ingress
-runtime: python
-"""
 PROGRAM = """
 import json
 from pathlib import Path
@@ -141,13 +134,14 @@ pulumi.export("client_secret", machine.client_secret)
 """
 
 
-class Stack:
+class Stack(Project):
     """The program above in folders of its own."""
 
+    seconds = 300.0
+
     def __init__(self, folder: Path, cloud: RunningCloudflare) -> None:
-        self.engine = engine.ensure()
-        self.folder = folder
-        self.project = folder / "project"
+        keys = {"CLOUDFLARE_API_TOKEN": cloud.token, "CLOUDFLARE_BASE_URL": cloud.url}
+        super().__init__(folder, PROGRAM, **keys)
         self.cloud = cloud
         self.spec: dict[str, Any] = {
             "account": cloud.account_id,
@@ -156,36 +150,12 @@ class Stack:
             "rules": {"app": "http://app:80"},
             "imports": {},
         }
-        for name in ("home", "state", "project"):
-            (folder / name).mkdir()
-        (folder / "passphrase").write_text("correct horse")
-        (self.project / "Pulumi.yaml").write_text(MANIFEST)
-        (self.project / "__main__.py").write_text(PROGRAM)
-        self.env = engine.child_environment(
-            self.engine,
-            python=Path(sys.executable),
-            home=folder / "home",
-            backend_url=(folder / "state").as_uri(),
-            passphrase_file=folder / "passphrase",
-            plugin_dirs=[BIN],
-            extra={"CLOUDFLARE_API_TOKEN": cloud.token, "CLOUDFLARE_BASE_URL": cloud.url},
-        )
         self.ok("stack", "init", "dev")
         self.ok("config", "set", "--secret", "token", cloud.token)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         (self.project / "spec.json").write_text(json.dumps(self.spec))
-        return subprocess.run(
-            [self.engine.pulumi, *arguments, "--non-interactive", "--color", "never"],
-            cwd=self.project,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=DEADLINE_SECONDS,
-            check=False,
-        )
+        return self.pulumi(*arguments)
 
     def ok(self, *arguments: str) -> str:
         done = self.run(*arguments)

@@ -1,8 +1,6 @@
 """The official docker and command SDKs on the real engine, with our plugins and a real daemon."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,16 +8,10 @@ import pytest
 
 from tests.docker.box import import_box
 from tests.docker.daemon import Docker, running_docker
-from tools import engine
+from tests.offline_plugins import Project
 
-BIN = Path(__file__).resolve().parents[2] / "localcloud/plugins/bin"
-DEADLINE_SECONDS = 120.0
 SECRET = "correct-horse-battery"  # noqa: S105 - made up
 
-MANIFEST = """
-name: plugins
-runtime: python
-"""
 PROGRAM = """
 import pulumi
 import pulumi_command as command
@@ -90,46 +82,21 @@ command.local.Command(
 """
 
 
-class Stack:
+class Stack(Project):
     """The program above in folders of its own."""
 
     def __init__(self, folder: Path, docker: Docker) -> None:
-        self.engine = engine.ensure()
-        self.folder = folder
-        self.project = folder / "project"
-        for name in ("home", "state", "project"):
-            (folder / name).mkdir()
-        (folder / "passphrase").write_text("correct horse")
-        (self.project / "Pulumi.yaml").write_text(MANIFEST)
-        (self.project / "__main__.py").write_text(PROGRAM)
-        self.env = engine.child_environment(
-            self.engine,
-            python=Path(sys.executable),
-            home=folder / "home",
-            backend_url=(folder / "state").as_uri(),
-            passphrase_file=folder / "passphrase",
-            plugin_dirs=[BIN],
-        )
+        super().__init__(folder, PROGRAM)
         self.run("stack", "init", "dev")
         for name, value in {"host": docker.host, "round": "1", "folder": str(folder)}.items():
             self.run("config", "set", name, value)
         self.run("config", "set", "--secret", "token", SECRET)
 
     def run(self, *arguments: str, ok: bool = True) -> str:
-        done = subprocess.run(
-            [self.engine.pulumi, *arguments, "--non-interactive", "--color=never"],
-            cwd=self.project,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_SECONDS,
-            check=False,
-        )
-        text = done.stdout + done.stderr
-        assert (done.returncode == 0) is ok, text
-        assert SECRET not in text
-        return text
+        done = self.pulumi(*arguments)
+        assert (done.returncode == 0) is ok, done.stdout
+        assert SECRET not in done.stdout
+        return done.stdout
 
     def up(self, *flags: str, ok: bool = True) -> str:
         return self.run("up", "--yes", "--skip-preview", *flags, ok=ok)

@@ -103,7 +103,6 @@ class AgentsWorld:
             stack=self.stack,
             cluster=Reader(kubeconfig=str(self.cluster.kubeconfig)),
             settings=ClusterSettings(kubeconfig=str(self.cluster.kubeconfig)),
-            folder=self.folder / "turns",
             rollout_seconds=ROLLOUT_SECONDS,
         )
 

@@ -1,14 +1,10 @@
 """The offline `kubernetes` plugin as the engine runs it, and objects to ask it for."""
 
 import copy
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,8 +14,8 @@ from pulumi.runtime.proto import provider_pb2 as proto
 from pulumi.runtime.proto import provider_pb2_grpc, status_pb2
 
 from localcloud.plugins.values import Properties, decode, encode
+from tests.offline_plugins import asked
 
-BIN = Path(__file__).resolve().parents[2] / "localcloud/plugins/bin"
 VERSIONS = {
     "Deployment": "apps/v1",
     "HorizontalPodAutoscaler": "autoscaling/v2",
@@ -175,31 +171,9 @@ def failed(error: Any, inputs: Properties) -> Failed:  # noqa: ANN401 - grpc's e
 @contextmanager
 def running_plugin(config: Inputs) -> Iterator[Plugin]:
     """A process of its own, configured."""
-    process = subprocess.Popen(
-        [str(BIN / "pulumi-resource-kubernetes")],
-        env={
-            "PATH": os.defpath,
-            "AGENT_DOCKER_OFFLINE": "1",
-            "AGENT_DOCKER_PYTHON": sys.executable,
-            # As a user's shell may have it: it must not matter.
-            "KUBECONFIG": "/nonexistent/kubeconfig",
-        },
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdin is not None
-    try:
-        port = int(process.stdout.readline())
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            stub = provider_pb2_grpc.ResourceProviderStub(channel)
-            stub.Configure(proto.ConfigureRequest(args=encode(config)))
-            yield Plugin(stub)
-    finally:
-        process.stdin.close()
-        assert process.wait(20) == 0
-        process.stdout.close()
+    # As a user's shell may have it: it must not matter.
+    with asked("kubernetes", config, KUBECONFIG="/nonexistent/kubeconfig") as stub:
+        yield Plugin(stub)
 
 
 def refusal(work: Any, *arguments: Any) -> str:  # noqa: ANN401 - any question

@@ -4,8 +4,6 @@ import base64
 import copy
 import json
 import secrets
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +16,6 @@ import pytest
 from localcloud.plugins.values import UNKNOWN, Properties
 from tests.kubernetes.conftest import Kubectl, until
 from tests.kubernetes.plugin import (
-    BIN,
     IMAGE,
     SECRET,
     Inputs,
@@ -33,7 +30,7 @@ from tests.kubernetes.plugin import (
     running_plugin,
     thing,
 )
-from tools import engine
+from tests.offline_plugins import Project
 from tools.cluster import Cluster
 
 
@@ -540,10 +537,6 @@ def test_many_at_once(plugin: Plugin, ctl: Kubectl, space: str) -> None:
     ]
 
 
-MANIFEST = """
-name: plugins
-runtime: python
-"""
 PROGRAM = """
 import pulumi
 import pulumi_kubernetes as k8s
@@ -643,25 +636,11 @@ pulumi.export("uid", space.metadata.uid)
 """
 
 
-class Stack:
+class Stack(Project):
     """The program above in folders of its own."""
 
     def __init__(self, folder: Path, cluster: Cluster, space: str) -> None:
-        self.engine = engine.ensure()
-        self.project = folder / "project"
-        for name in ("home", "state", "project"):
-            (folder / name).mkdir()
-        (folder / "passphrase").write_text("correct horse")
-        (self.project / "Pulumi.yaml").write_text(MANIFEST)
-        (self.project / "__main__.py").write_text(PROGRAM)
-        self.env = engine.child_environment(
-            self.engine,
-            python=Path(sys.executable),
-            home=folder / "home",
-            backend_url=(folder / "state").as_uri(),
-            passphrase_file=folder / "passphrase",
-            plugin_dirs=[BIN],
-        )
+        super().__init__(folder, PROGRAM)
         self("stack", "init", "dev")
         for name, value in {"namespace": space, "image": IMAGE}.items():
             self("config", "set", name, value)
@@ -669,17 +648,8 @@ class Stack:
         self("config", "set", "--secret", "kubeconfig", cluster.kubeconfig.read_text())
 
     def __call__(self, *arguments: str, ok: bool = True) -> str:
-        done = subprocess.run(
-            [self.engine.pulumi, *arguments, "--non-interactive", "--color=never"],
-            cwd=self.project,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        text = done.stdout + done.stderr
+        done = self.pulumi(*arguments)
+        text = done.stdout
         assert (done.returncode == 0) is ok, text
         assert SECRET not in text
         assert base64.b64encode(SECRET.encode()).decode() not in text
