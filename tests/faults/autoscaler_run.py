@@ -184,10 +184,7 @@ class _Cutting:
             scaler.kill()
         else:
             assert chosen, f"no {victim} to kill"
-        for process in chosen:
-            # Some end by themselves once their service is gone.
-            with contextlib.suppress(ProcessLookupError):
-                processes.kill([process])
+        processes.kill(chosen)
 
     def _release(self) -> None:
         with contextlib.suppress(OSError):  # The run may be over already.

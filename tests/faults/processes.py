@@ -32,7 +32,7 @@ def providers(folder: Path) -> list[psutil.Process]:
 def kill(processes: list[psutil.Process]) -> None:
     """End exactly these, at once."""
     for process in processes:
-        # Some end by themselves between the look and this.
+        # Some have ended by themselves since they were looked for, as with their service.
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
 
