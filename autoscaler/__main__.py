@@ -5,10 +5,11 @@ One JSON line on standard output when it serves, JSON lines on standard error fr
 
 import json
 import os
+import queue
 import signal
 import sys
-from collections.abc import Mapping
-from typing import Any
+import threading
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -44,16 +45,33 @@ def run(env: Mapping[str, str]) -> int:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
 
-    def stop(number: int, _frame: Any) -> None:  # noqa: ANN401 - a signal handler's
+    def stop(number: int) -> None:
         reports.log.info("stopping", signal=signal.Signals(number).name)
         service.stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    on_signals(stop)
     sys.stdout.write(json.dumps({"url": server.url}) + "\n")
     sys.stdout.flush()
     service.run(server)
     return 0
+
+
+def on_signals(stop: Callable[[int], None]) -> None:
+    """Call `stop` with each SIGTERM and SIGINT from now on, in a thread of its own.
+
+    A handler runs in the midst of what the main thread does, which may hold the lock of the log or
+    of an event: there, `stop` would wait for itself.
+    """
+    asked = queue.SimpleQueue[int]()
+
+    def listen() -> None:
+        while True:
+            stop(asked.get())
+
+    threading.Thread(target=listen, name="signals", daemon=True).start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # `put` of this queue may interrupt itself.
+        signal.signal(number, lambda number, _frame: asked.put(number))
 
 
 if __name__ == "__main__":

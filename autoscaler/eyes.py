@@ -17,12 +17,16 @@ from autoscaler.registrar import Router
 from autoscaler.world import Clock, CloudPort, FleetPort, Probe
 from contracts.errors import AgentDockerError
 from contracts.narrowing import is_object
+from operations.errors import Failed, Interrupted
 from operations.known import Known
+from operations.process import Limits
 from operations.state import StackState
 from providers.agent_router import RouterError
 
 # A stack that nobody seems to have touched is still read so often, in seconds.
 READ_AGAIN = 300.0
+# A tick waits for it. It takes seconds, and nothing is lost when it is ended.
+READING = Limits(timeout=60.0, first_wait=5.0, second_wait=5.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +85,7 @@ class Eyes:
         try:
             self.known = self.fleet.known()
         except (AgentDockerError, OSError) as found:
-            error = backoff.as_failure(found)
+            error = unread(found)
             self.trouble, self.stale = error.message, True
             self._retry = backoff.after(error, self._retry, now, spread=self.spread())
             return False
@@ -131,3 +135,10 @@ class Eyes:
         except RouterError as error:
             problems.add(Topic.ROUTER, error.message)
             return None
+
+
+def unread(found: AgentDockerError | OSError) -> AgentDockerError:
+    """Why the stack could not be read."""
+    if isinstance(found, Interrupted):
+        return Failed(f"the stack could not be read within {READING.timeout:g} s")
+    return backoff.as_failure(found)

@@ -1,6 +1,6 @@
 """Acting on the stack: one operation at a time, and when it failed, not again at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from autoscaler import backoff, plan
@@ -15,6 +15,7 @@ from operations.known import Known
 from operations.stack import Applied
 from providers.vastai.errors import NoSuchOffer
 
+UPDATE, RECOVER = "update", "recover"
 # With the waits between them about half a minute.
 _BUSY_TRIES = 4
 
@@ -41,8 +42,6 @@ class Hands:
     trouble: str | None = field(default=None, init=False)
     # The count that the running or last update was begun with.
     count: int = field(default=0, init=False)
-    # The slots whose machine the running update ends.
-    leaving: frozenset[str] = field(default=frozenset(), init=False)
     # The update up to which previews of ours have shown no surprise.
     _shown: int | None = field(default=None, init=False)
     _retry: Retry = field(default_factory=Retry, init=False)
@@ -79,10 +78,10 @@ class Hands:
         now = self.clock.mono()
         self._retry = backoff.after(error, self._retry, now, spread=self.spread())
 
-    def recover(self, fence: int | None, *, end_at_most: int) -> None:
-        """Begin a recovery."""
+    def recover(self, fence: int | None, *, end_at_most: int, spare: Collection[str] = ()) -> None:
+        """Begin a recovery; the machines of the slots `spare` serve, so they stay."""
         fleet = self.fleet.under(fence)
-        self.actuator.begin("recover", lambda: fleet.recover(end_at_most=end_at_most))
+        self.actuator.begin(RECOVER, lambda: fleet.recover(end_at_most=end_at_most, spare=spare))
 
     def update(
         self, fence: int | None, known: Known, change: Change, avoid: Avoid, maximum: int
@@ -112,15 +111,13 @@ class Hands:
             return fleet.apply(slots, state=known.state, preview=preview, message="autoscaler")
 
         self.count = change.count
-        self.leaving = frozenset({*change.give_up, *moving})
-        self.actuator.begin("update", operation)
+        self.actuator.begin(UPDATE, operation)
 
     def collect(self) -> Outcome | None:
         """The outcome of an operation that has ended, once; a bug in it is raised."""
         outcome = self.actuator.collect()
         if outcome is None:
             return None
-        self.leaving = frozenset()
         self._shown = None
         if isinstance(outcome.result, Applied):
             self._shown = outcome.result.state.updates

@@ -113,9 +113,17 @@ def _proven(sight: Sight, ready: Mapping[int, float], now: float) -> bool:
 
 
 def judge(
-    sights: Sequence[Sight], remembered: Remembered, now: float, deadlines: Deadlines
+    sights: Sequence[Sight],
+    remembered: Remembered,
+    now: float,
+    deadlines: Deadlines,
+    *,
+    deaf: bool = False,
 ) -> Health:
-    """Members for the policy, and the slots whose machine has failed for good."""
+    """Members for the policy, and the slots whose machine has failed for good.
+
+    `deaf` when the router does not answer either: one more sign that it is we who cannot hear.
+    """
     members = tuple(_member(sight, remembered, now) for sight in sights)
     phases = {member.slot: member.phase for member in members}
     faults = [
@@ -124,8 +132,16 @@ def judge(
         if (reason := _fault(sight, remembered, now, deadlines)) is not None
     ]
     silent = [s for s in sights if phases[s.slot] is Phase.UNHEALTHY and not s.dead]
+    if silent or deaf:
+        # Whether they have ever answered may be forgotten, or it may have come just too late.
+        late = {fault.slot for fault in faults}
+        starting = [s for s in sights if phases[s.slot] is Phase.STARTING and not s.dead]
+        silent += [sight for sight in starting if sight.slot in late]
     halted, suspects = None, frozenset[str]()
-    if len(silent) > 1 and len(silent) > HALT_SHARE * len(sights):
+    many = len(silent) > 1 and len(silent) > HALT_SHARE * len(sights)
+    # Those that boot cannot tell yet; once one of them answers, we know that we hear.
+    nobody = silent and len(sights) > 1 and not any(sight.answered for sight in sights)
+    if many or nobody:
         halted = f"{len(silent)} of {len(sights)} machines fell silent: is it our network?"
         suspects = frozenset(sight.slot for sight in silent)
         faults = [fault for fault in faults if fault.slot not in suspects]
@@ -189,17 +205,24 @@ def pruned(remembered: Remembered, slots: Iterable[str], now: float) -> Remember
         if now < failure.last + 2 * _LONGEST_MACHINE_WAIT
     }
     attempts = {slot: attempt for slot, attempt in remembered.attempts.items() if slot in names}
-    return remembered.model_copy(update={"failures": failures, "attempts": attempts})
+    leaving = remembered.leaving & names
+    return remembered.model_copy(
+        update={"failures": failures, "attempts": attempts, "leaving": leaving}
+    )
 
 
 def _member(sight: Sight, remembered: Remembered, now: float) -> Member:
     began = sight.machine.start_date if sight.machine else now
+    # A listing may lag behind what the stack knows.
+    recorded = sight.record.cost_per_hour if sight.record and not sight.gone else None
+    cost = sight.machine.dph_total if sight.machine else recorded
     return Member(
         slot=sight.slot,
         phase=_phase(sight, remembered),
         utilization=_utilization(sight),
         age=max(0.0, now - began),
-        cost_per_hour=sight.machine.dph_total if sight.machine else 0.0,
+        cost_per_hour=cost or 0.0,
+        empty=cost is None,
     )
 
 

@@ -15,7 +15,7 @@ from providers.vastai.models import Instance
 _STORAGE_ONLY = frozenset({None, "created", "loading", "stopped", "exited", "offline", "unknown"})
 _HOUR = 3600.0
 _GONE = {"listed": False}
-# So long before midnight it may have been counted last to have seen it.
+# Between two counts further apart others may have rented and ended what nobody here has seen.
 _WATCHED = 900.0
 
 
@@ -35,8 +35,8 @@ class Account(BaseModel):
 class Ledger(BaseModel):
     """`day` is an ISO date (UTC); `spent` its $ so far, `total` those since the ledger began.
 
-    `complete` when nothing of the day can be missing; else what was spent is not known. `at` is
-    when it was counted last.
+    `complete` when nothing of the day can be missing: it was counted at least every 15 min, from
+    midnight on. Else what was spent is not known. `at` is when it was counted last.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -66,6 +66,7 @@ def opened(now: float, *, nothing_ended: bool) -> Ledger:
 def counted(ledger: Ledger, machines: Iterable[Instance], now: float) -> Ledger:
     """`ledger` at `now`, with the machines that live. One that has gone is counted up to now."""
     live = {machine.id: machine for machine in machines}
+    watched = abs(now - ledger.at) <= _WATCHED
     ledger = _new_day(ledger, live, now)
     due = {c: a for c, a in ledger.accounts.items() if a.listed or c in live}
     due |= {c: _first(machine, now) for c, machine in live.items() if c not in due}
@@ -80,6 +81,7 @@ def counted(ledger: Ledger, machines: Iterable[Instance], now: float) -> Ledger:
         update={
             "spent": ledger.spent + cost,
             "total": ledger.total + cost,
+            "complete": ledger.complete and watched,
             "accounts": accounts,
             "at": now,
         }
@@ -116,8 +118,6 @@ def _new_day(ledger: Ledger, live: dict[int, Instance], now: float) -> Ledger:
     return Ledger(
         day=day,
         total=ledger.total + before,
-        # Unknown until it has seen a midnight itself.
-        complete=ledger.complete or midnight - ledger.at <= _WATCHED,
         accounts={
             contract: account.model_copy(update={"at": max(account.at, midnight)})
             for contract, account in accounts.items()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from autoscaler import drains, health, ledger, modes
 from autoscaler.drains import Drained
 from autoscaler.eyes import Eyes, Look
-from autoscaler.hands import Avoid, Hands
+from autoscaler.hands import UPDATE, Avoid, Hands
 from autoscaler.health import Deadlines, Fault, Health, Sight
 from autoscaler.ledger import Ledger
 from autoscaler.model import Observed, Reading
@@ -27,10 +27,12 @@ from autoscaler.signals import Signal
 from autoscaler.store import Mode, Store
 from autoscaler.world import Clock
 from contracts.slots import SlotSet
+from operations.errors import CutOff, Interrupted
 from operations.known import Known
 from operations.leadership import Leadership
 from operations.stack import Applied
 
+_NO_FLEET = "the stack has no fleet: it was destroyed, or never deployed"
 # A step of the wall clock against the monotonic one that is no drift, in seconds.
 _JUMP = 5.0
 
@@ -62,6 +64,8 @@ class Autoscaler:
     # What the running update replaces, and whether it has done so.
     _replacing: tuple[tuple[Sight, ...], tuple[Fault, ...]] = field(default=((), ()), init=False)
     _done_replacing: bool = field(default=False, init=False)
+    # Whether nothing of ours can be ending a machine any more.
+    _settled: bool = field(default=False, init=False)
 
     def tick(self) -> Problems:
         """Look once, and do what is due; what kept it from that is returned."""
@@ -82,10 +86,6 @@ class Autoscaler:
         self.reports.problems(self.clock.wall(), problems)
         return problems
 
-    def stop(self) -> None:
-        """Ask a running operation to end; returns at once."""
-        self.hands.fleet.stop()
-
     def _lead(self, problems: Problems) -> None:
         mode = self.store.mode()
         self.reports.mode(mode)
@@ -98,11 +98,13 @@ class Autoscaler:
             return
         now = self.clock.wall()
         before = self._landed(self._remembered or self.store.remembered().until(now), now)
+        before = self._returned(before)
         self._count_cost(look, now)
-        remembered = self._strays(look, before, now)
+        remembered = self._strays(look, before, now, problems)
         remembered = health.heard(look.sights, drains.kept(remembered, look.sights), now)
         self._tell_boots(look, before, remembered, now)
-        found = health.judge(look.sights, remembered, now, self._deadlines())
+        deaf = look.router_answers is False
+        found = health.judge(look.sights, remembered, now, self._deadlines(), deaf=deaf)
         if found.halted:
             problems.add(Topic.HEALTH, found.halted)
         # Judged by what the router said before it is told anything new.
@@ -114,9 +116,12 @@ class Autoscaler:
             router=look.router_answers,
         )
         remembered = self._decide(look, mode, found, remembered, before)
+        if not self.leadership.held:
+            # Looking took so long that another one leads, and knows better by now.
+            return
         remembered = self._register(look, found, remembered, problems)
         ended = tuple(done for done in ended if done.slot in remembered.drains)
-        self._act(look, mode, found, ended, remembered)
+        remembered = self._act(look, mode, found, ended, remembered)
         names = [sight.slot for sight in look.sights]
         self._remember(health.pruned(remembered, names, now))
         picture = Picture(look=look, found=found, ledger=self.ledger, operation=self.hands.busy)
@@ -146,6 +151,8 @@ class Autoscaler:
         if outcome is None:
             return
         self.reports.ended(outcome)
+        cut = isinstance(outcome.error, CutOff | Interrupted)
+        self._settled = outcome.error is None or (outcome.name == UPDATE and not cut)
         if isinstance(outcome.result, Applied):
             self.eyes.updated(outcome.result.state)
             self._done_replacing = True
@@ -184,9 +191,17 @@ class Autoscaler:
         self.ledger = ledger.counted(self.ledger, look.account.all, now)
         self.keep_ledger(self.ledger)
 
-    def _strays(self, look: Look, remembered: Remembered, now: float) -> Remembered:
+    def _strays(
+        self, look: Look, remembered: Remembered, now: float, problems: Problems
+    ) -> Remembered:
         """Note machines in no slot; one that stays so beyond the grace asks for a recovery."""
         if self.hands.busy or self.eyes.stale:
+            return remembered
+        if look.known.state.slots is None:
+            # A recovery would rent what is missing to the minimum.
+            if look.account.strays:
+                found = ", ".join(str(machine.id) for machine in look.account.strays)
+                problems.add(Topic.STACK, f"{_NO_FLEET}, but these machines live: {found}")
             return remembered
         first = {m.id: remembered.orphans.get(m.id, now) for m in look.account.strays}
         if any(now - at >= self.settings.orphan_grace_seconds for at in first.values()):
@@ -220,6 +235,7 @@ class Autoscaler:
             at=self.clock.wall(),
             queue=reading,
             members=found.members,
+            strays_per_hour=sum(machine.dph_total for machine in look.account.strays),
             spent_today=self.ledger.spent_today if self.ledger else None,
         )
         limits = self.settings.limits(look.known.fleet)
@@ -230,6 +246,9 @@ class Autoscaler:
             self._standing.add(Topic.BUDGET, decision.reason)
         if found.halted and decision.slots < len(found.members):
             decision = hold(observed, decision.memory, found.halted)
+        if look.known.state.slots is None:
+            # Whoever destroyed it wants no machine; a deploy says that it is wanted again.
+            decision = hold(observed, decision.memory, _NO_FLEET)
         self.store.decided(self.reports.decision(observed, decision, mode))
         remembered = remembered.with_memory(decision.memory)
         acts = mode.kind in {"auto", "fixed"}
@@ -252,7 +271,7 @@ class Autoscaler:
             # Nobody knows: whatever is ours may be registered.
             known = remembered.registered | look.endpoints
             return remembered.model_copy(update={"registered": known})
-        kept_out = remembered.drains.keys() | self.hands.leaving
+        kept_out = remembered.drains.keys() | remembered.leaving
         ready = [
             sight.record
             for sight in look.sights
@@ -281,18 +300,27 @@ class Autoscaler:
         found: Health,
         ended: tuple[Drained, ...],
         remembered: Remembered,
-    ) -> None:
+    ) -> Remembered:
+        if remembered.leaving and not self.hands.busy:
+            # Of an update that was cut off, perhaps one of another autoscaler's.
+            self.hands.ask_recovery()
         if mode.kind in {"paused", "dry-run"} or not self.hands.free:
-            return
+            return remembered
         fence = self.leadership.fence
         # Looking has taken its time: without a number this would be a person's update.
         if fence is None or not self.leadership.held:
-            return
+            return remembered
         if self.hands.must_recover:
-            self.hands.recover(fence, end_at_most=self.settings.orphan_budget)
-            return
-        if self.eyes.stale:
-            return
+            out = remembered.drains.keys() | remembered.leaving
+            # They get work, whatever the operation that was cut off wanted of them.
+            spare = [
+                sight.slot for sight in look.sights if sight.answered and sight.slot not in out
+            ]
+            self.hands.recover(fence, end_at_most=self.settings.orphan_budget, spare=spare)
+            return remembered
+        # What was decided before it was destroyed counts no more.
+        if self.eyes.stale or look.known.state.slots is None:
+            return remembered
         now = self.clock.wall()
         faults = tuple(
             fault
@@ -310,7 +338,11 @@ class Autoscaler:
         )
         if not change.needed(state.slots or SlotSet()):
             self.hands.rest()
-            return
+            return remembered
+        # Before it begins: should it be cut off, nobody gives work to what it was to end.
+        leaving = frozenset({*change.give_up, *change.replace})
+        remembered = remembered.model_copy(update={"leaving": leaving})
+        self._remember(remembered)
         after = health.failed(look.sights, faults, remembered, now)
         machines, hosts = health.avoided(after, now)
         now_on = {s.slot: s.record.machine for s in look.sights if s.record and s.record.machine}
@@ -322,6 +354,12 @@ class Autoscaler:
             self.reports.event("giving up", slot=done.slot, reason=done.reason)
         for fault in faults:
             self.reports.event("replacing", slot=fault.slot, reason=fault.reason)
+        return remembered
+
+    def _returned(self, remembered: Remembered) -> Remembered:
+        """`remembered` once what was to end their machines is over: what lives serves again."""
+        settled, self._settled = self._settled, False
+        return remembered.model_copy(update={"leaving": frozenset()}) if settled else remembered
 
     def _landed(self, remembered: Remembered, now: float) -> Remembered:
         """`remembered` once replacements have been made: their machines have failed."""

@@ -33,7 +33,7 @@ class Member:
     """One slot of the fleet.
 
     `utilization` is the part of its capacity in use, 0 to 1; `age` the seconds since its machine
-    was rented; `cost_per_hour` in $.
+    was rented; `cost_per_hour` in $. An `empty` one has no machine: the next update rents it one.
     """
 
     slot: str
@@ -41,24 +41,27 @@ class Member:
     utilization: float = 0.0
     age: float = 0.0
     cost_per_hour: float = 0.0
+    empty: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
     """The world at one tick. `queue` is None when the signal could not be read.
 
-    `spent_today` is in $ since midnight UTC, None when the ledger does not know it.
+    `strays_per_hour` is what machines in no slot cost, $/h. `spent_today` is in $ since midnight
+    UTC, None when the ledger does not know it.
     """
 
     at: float
     queue: Reading | None
     members: tuple[Member, ...] = ()
+    strays_per_hour: float = 0.0
     spent_today: float | None = 0.0
 
     @property
     def cost_per_hour(self) -> float:
         """What the fleet costs now, $/h."""
-        return sum(member.cost_per_hour for member in self.members)
+        return sum(member.cost_per_hour for member in self.members) + self.strays_per_hour
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,7 +48,8 @@ def wanted(
     """`current` after `change`.
 
     New rentals avoid `machines` and `hosts`; a replaced slot also the machine that it is on by
-    `now_on`. Slots that stay and work keep every input, so the engine leaves them alone.
+    `now_on`, and none that it had to avoid before: what failed long ago may work. Slots that stay
+    and work keep every input, so the engine leaves them alone.
     """
     leaving = [name for name in current.names if name in change.give_up]
     left = len(current.slots) - len(leaving)
@@ -65,5 +66,5 @@ def wanted(
         elif slot.name in change.replace:
             own = (now_on or {}).get(slot.name)
             avoid = {*machines, *(() if own is None else (own,))}
-            result = result.with_slot(slot.elsewhere(avoid, hosts))
+            result = result.with_slot(slot.forgiving().elsewhere(avoid, hosts))
     return result

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from redis.exceptions import RedisError
 
+from autoscaler.backoff import as_failure
 from contracts.errors import AgentDockerError
 
 
@@ -43,8 +44,8 @@ class Problems:
         """Note what goes wrong here instead of raising it; bugs are still raised."""
         try:
             yield
-        except AgentDockerError as error:
-            self.add(topic, error.message)
+        except (AgentDockerError, OSError) as error:
+            self.add(topic, as_failure(error).message)
         except RedisError as error:
             # Its text may hold the address, and an address may hold a password.
             self.add(Topic.REDIS, f"Redis does not answer ({type(error).__name__})")

@@ -1,6 +1,7 @@
 """agent-router knows exactly the machines that are ready: compared and corrected at each tick."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,6 +12,8 @@ from providers import agent_router
 from providers.agent_router import Registration, RouterError
 
 _PATIENCE = 5.0
+# For all that a tick has to tell; the rest waits for the next one.
+_SYNC_SECONDS = 30.0
 
 
 class Router(Protocol):
@@ -66,24 +69,27 @@ def sync(
     ready: Sequence[InstanceOutput],
     ours: frozenset[str],
     models: Sequence[str],
+    clock: Callable[[], float] = time.monotonic,
 ) -> Synced:
     """Make the router's `rows` agree with the machines that are `ready`.
 
     `ours` are the endpoints that may be taken out; rows of anybody else are never touched. One
-    refusal keeps nothing else from being done.
+    refusal keeps nothing else from being done, but a router that hangs at each call does.
     """
+    end = clock() + _SYNC_SECONDS
     wanted = {record.endpoint: _registration(record, models) for record in ready}
     present = {str(row.get("endpoint")): row for row in rows}
     added: list[str] = []
     removed: list[str] = []
     errors: list[str] = []
-    for endpoint, registration in wanted.items():
-        if not _says(present.get(endpoint), registration):
-            _attempt(lambda r=registration: router.register(r), endpoint, added, errors)
     leaving = [endpoint for endpoint in present if endpoint in ours and endpoint not in wanted]
+    # What is to go comes first: somebody waits for it.
     for endpoint in leaving:
-        if not present[endpoint].get("draining"):
+        if not present[endpoint].get("draining") and clock() < end:
             _attempt(lambda e=endpoint: router.deregister(e), endpoint, removed, errors)
+    for endpoint, registration in wanted.items():
+        if not _says(present.get(endpoint), registration) and clock() < end:
+            _attempt(lambda r=registration: router.register(r), endpoint, added, errors)
     still = {e for e in leaving if not present[e].get("draining") and e not in removed}
     known = {e for e in wanted if e in present or e in added}
     return Synced(

@@ -60,6 +60,8 @@ class Remembered(_Part):
     registered: frozenset[str] = frozenset()
     # First sight of each contract that is in no slot.
     orphans: dict[int, float] = Field(default_factory=dict)
+    # Slots whose machine the update ends that runs, or that was cut off: they get no work.
+    leaving: frozenset[str] = frozenset()
 
     @property
     def memory(self) -> Memory:

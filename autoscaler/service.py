@@ -4,7 +4,7 @@ import contextlib
 import random
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from redis import Redis
 
 from autoscaler import settings as settings_module
 from autoscaler.actuator import Actuator
-from autoscaler.backoff import Retry, after, as_failure
-from autoscaler.eyes import Eyes
+from autoscaler.backoff import Retry, after
+from autoscaler.eyes import READING, Eyes, unread
 from autoscaler.hands import Hands
 from autoscaler.ledger import Ledger
 from autoscaler.loop import Autoscaler
@@ -38,6 +38,10 @@ from providers.vastai.credentials import Credentials
 
 # A tick may wait for machines, router and account; beyond this it hangs.
 SILENCE = 120.0
+# And beyond this another one shall lead. The longest tick that still comes to an end is half of it:
+# a minute for the stack, three for an account that answers at the last attempt, one for machines
+# and queue, the rest for the router. Losing the lease in such a tick would only delay what is due.
+HUNG = 600.0
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,17 @@ class Service:
     settings: AutoscalerSettings
     env: Mapping[str, str]
     fleet: Fleet
+    # The same fleet, whose reads end in time for a tick.
+    reader: Fleet
     redis: Redis
     reports: Reports
     clock: Clock = field(default_factory=Clock)
     limits: Limits = field(default_factory=Limits)
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
     _wake: threading.Event = field(default_factory=threading.Event, init=False)
+    # When the last tick began, and when the end was asked for.
+    _began: float = field(default=0.0, init=False)
+    _ending: float = field(default=0.0, init=False)
 
     @classmethod
     def of(cls, env: Mapping[str, str], reports: Reports) -> "Service":
@@ -85,14 +94,27 @@ class Service:
         make_signal(settings.signal, redis_url=url, env=env, now=Clock().wall).close()
         redis = connect(url)
         target = shell_target(settings.stack, env)
-        fleet = Fleet(
-            stack=Stack(target=target), cloud=lambda: VastClient(Credentials.read(target.env))
+        stack = Stack(target=target)
+        fleet = Fleet(stack=stack, cloud=lambda: VastClient(Credentials.read(target.env)))
+        return cls(
+            settings=settings,
+            env=env,
+            fleet=fleet,
+            reader=replace(fleet, stack=replace(stack, limits=READING)),
+            redis=redis,
+            reports=reports,
         )
-        return cls(settings=settings, env=env, fleet=fleet, redis=redis, reports=reports)
 
     def stop(self) -> None:
-        """End soon: what runs is asked to, and waited for. From any thread or signal handler."""
-        self._stopping.set()
+        """End soon: what runs is asked to, once, and waited for.
+
+        From any thread, but not from a signal handler: what it interrupts may hold a lock of this.
+        """
+        if not self._stopping.is_set():
+            self._ending = self.clock.mono()
+            self._stopping.set()
+            # Not only after the tick, which may take its time.
+            self.fleet.stop()
         self._wake.set()
 
     def run(self, server: StatusServer) -> None:
@@ -112,9 +134,9 @@ class Service:
         while not self._stopping.is_set():
             problems = Problems()
             try:
-                return self.fleet.known(verify=True)
+                return self.reader.known(verify=True)
             except (AgentDockerError, OSError) as found:
-                error = as_failure(found)
+                error = unread(found)
                 problems.add(Topic.STACK, error.message)
                 retry = after(error, retry, self.clock.mono(), spread=random.random())  # noqa: S311 - spreads load
             self.reports.problems(self.clock.wall(), problems)
@@ -138,7 +160,7 @@ class Service:
 
         with self.fleet.cloud() as cloud:
             eyes = Eyes(
-                fleet=self.fleet,
+                fleet=self.reader,
                 cloud=cloud,
                 probe=HttpProbe(),
                 router=router,
@@ -146,7 +168,12 @@ class Service:
                 clock=self.clock,
                 spread=random.random,
             )
-            renewal = Renewal(leadership, floor=lambda: eyes.fence, won=self._wake.set)
+            renewal = Renewal(
+                leadership,
+                floor=lambda: eyes.fence,
+                won=self._wake.set,
+                alive=lambda: self.clock.mono() - self._began < HUNG,
+            )
             autoscaler = Autoscaler(
                 settings=self.settings,
                 eyes=eyes,
@@ -165,6 +192,7 @@ class Service:
                 keep_ledger=book.write,
                 lease_trouble=lambda: renewal.error,
             )
+            self._began = self.clock.mono()
             renewal.start()
             try:
                 self._tick_until_stopped(autoscaler)
@@ -175,6 +203,7 @@ class Service:
 
     def _tick_until_stopped(self, autoscaler: Autoscaler) -> None:
         while not self._stopping.is_set():
+            self._began = self.clock.mono()
             try:
                 autoscaler.tick()
             except Exception as error:
@@ -190,11 +219,14 @@ class Service:
                 self._wake.clear()
 
     def _end(self, autoscaler: Autoscaler) -> None:
-        """Let what runs come to its end; what it has done is recorded then."""
+        """Let what runs come to its end, 130 s after that was asked for at the latest.
+
+        What it has done is recorded then.
+        """
         if autoscaler.hands.busy is None:
             return
         self.reports.log.info("stopping: waiting for the running operation")
-        autoscaler.stop()
-        autoscaler.hands.actuator.wait(
-            self.limits.first_wait + self.limits.second_wait + LONGEST_CREATE
-        )
+        self.stop()
+        longest = self.limits.first_wait + self.limits.second_wait + LONGEST_CREATE
+        asked = self.clock.mono() - self._ending
+        autoscaler.hands.actuator.wait(max(0.0, longest - asked))

@@ -10,6 +10,7 @@ from ruamel.yaml.error import YAMLError
 
 from autoscaler.model import Limits
 from autoscaler.policies import POLICIES
+from autoscaler.signals.redis_link import client_of
 from autoscaler.signals.settings import RedisList, SignalSettings
 from contracts.errors import SettingsError
 from contracts.fleet import FleetSettings
@@ -162,6 +163,7 @@ def redis_url(env: Mapping[str, str]) -> str:
             f"{REDIS_VARIABLE} {problem}: the autoscaler keeps its lease and its drains there",
             hint=f"export {REDIS_VARIABLE}=redis://HOST:6379/0",
         )
+    client_of(url, REDIS_VARIABLE).close()
     return url
 
 

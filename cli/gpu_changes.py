@@ -61,7 +61,7 @@ def scale(
 
 
 def replace(slot: SlotName, *, production: Production = False, as_json: Json = False) -> None:
-    """Put a slot on another machine; never again on the one that it has now."""
+    """Put a slot on another machine than the one that it has now."""
     with changing("gpu replace", production=production) as profile, progress() as shown:
         shown.say("reading the stack")
         fleet = profile.fleet(shown.on_event)

@@ -39,6 +39,10 @@ class Slot(Strict):
             }
         )
 
+    def forgiving(self) -> "Slot":
+        """The same slot without exclusions."""
+        return self.model_copy(update={"exclude_machines": (), "exclude_hosts": ()})
+
     def elsewhere(self, machines: Iterable[int] = (), hosts: Iterable[int] = ()) -> "Slot":
         """The same slot on another machine, and on none of these."""
         moved = self.avoiding(machines, hosts)

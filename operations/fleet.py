@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from uuid import uuid4
@@ -97,7 +97,7 @@ class Fleet:
             return self._apply(wanted, known.state, message=message)
 
     def replace(self, name: str, *, message: str | None = None) -> Applied:
-        """Put `name` on another machine: never again on the one it has now.
+        """Put `name` on another machine than the one it has now, or has had by this command.
 
         NoSuchOffer, and nothing is changed, while nothing could be rented in its place.
         """
@@ -160,18 +160,25 @@ class Fleet:
         """
         with self._lease():
             known = self.known()
-            whole = Intent(slots=SlotSet(), base=known.state.slots, destroy=True, remove=remove)
+            whole = Intent(
+                slots=SlotSet(),
+                base=known.state.slots,
+                updates=known.state.updates,
+                destroy=True,
+                remove=remove,
+            )
             intents.write(self.stack.target.state, self.stack.target.stack, whole)
             if known.state.pending:
                 Settling(stack=self.stack, host=self.host, clock=self.clock).settle()
             return self._destroy(known, remove=remove)
 
-    def recover(self, *, end_at_most: int | None = None) -> Recovery:
+    def recover(self, *, end_at_most: int | None = None, spare: Collection[str] = ()) -> Recovery:
         """Bring account, state and slots back together after a crash; nothing that lives is lost.
 
         What the cut-off operation was asked for is finished, a destroy too. Busy when the lock's
         owner lives, or is not an engine that was started here. Refused when more than
-        `end_at_most` surplus machines would have to end: that many are no accident.
+        `end_at_most` surplus machines would have to end: that many are no accident. The machines
+        of the slots `spare` stay, though what was cut off would have ended them: they serve again.
         """
         with self._lease():
             intent = intents.read(self.stack.target.state, self.stack.target.stack)
@@ -186,10 +193,11 @@ class Fleet:
             known = self.known()
             self._require_lease(known.state)
             found = tuple(str(owner) for owner in unlocked)
-            if intent is not None and intent.destroy and intent.stands(state.slots):
+            if intent is not None and intent.destroy and intent.stands(state):
                 ended = self._destroy(known, remove=intent.remove)
                 return replace(ended, unlocked=found)
-            return replace(self._recover(state, known, intent, end_at_most), unlocked=found)
+            recovered = self._recover(state, known, intent, end_at_most, spare)
+            return replace(recovered, unlocked=found)
 
     # Steps of these.
 
@@ -211,7 +219,7 @@ class Fleet:
     def is_whole(self, state: StackState) -> bool:
         """Whether no update of this stack was cut off half-way, as far as is known here."""
         intent = intents.read(self.stack.target.state, self.stack.target.stack)
-        return not state.pending and (intent is None or not intent.stands(state.slots))
+        return not state.pending and (intent is None or not intent.stands(state))
 
     def under(self, fence: int | None) -> "Fleet":
         """The same fleet, for a service that holds the lease of that number."""
@@ -237,8 +245,15 @@ class Fleet:
             )
 
     def _recover(
-        self, state: StackState, known: Known, intent: Intent | None, end_at_most: int | None
+        self,
+        state: StackState,
+        known: Known,
+        intent: Intent | None,
+        end_at_most: int | None,
+        spare: Collection[str],
     ) -> Recovery:
+        if intent is not None:
+            intent = intent.sparing(spare, state.slots)
         with self.cloud() as client:
             live = known.machines(client)
             limits = {"minimum": known.fleet.min, "maximum": known.fleet.max}
@@ -299,7 +314,11 @@ class Fleet:
     ) -> Applied:
         """Update to `wanted`; the intent outlives this process until the update has finished."""
         folder, stack = self.stack.target.state, self.stack.target.stack
-        intents.write(folder, stack, Intent(slots=wanted, victims=victims, base=before.slots))
+        if self.stack.switch.pressed:
+            # Without an intent: there is nothing that a recovery would have to finish.
+            raise Interrupted("stopped before it began; nothing was changed")
+        intent = Intent(slots=wanted, victims=victims, base=before.slots, updates=before.updates)
+        intents.write(folder, stack, intent)
         try:
             applied = self.stack.apply(
                 {

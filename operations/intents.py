@@ -6,17 +6,20 @@ removes its intent.
 
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contracts.slots import SlotSet
+from operations.state import StackState
 
 
 class Intent(BaseModel):
     """The slots an update aimed at, those it gave up, and the `base` it started from.
 
-    `destroy` is the end of the whole fleet, `remove` that of its stack too.
+    `updates` is how many updates the stack had had by then. `destroy` is the end of the whole
+    fleet, `remove` that of its stack too.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -24,18 +27,35 @@ class Intent(BaseModel):
     slots: SlotSet
     victims: tuple[str, ...] = ()
     base: SlotSet | None = None
+    updates: int = 0
     destroy: bool = False
     remove: bool = False
 
-    def stands(self, recorded: SlotSet | None) -> bool:
-        """Whether nobody has updated the stack since: its `recorded` slots are old or new ones.
+    def stands(self, state: StackState) -> bool:
+        """Whether nobody has updated the stack since: it is as it was, or as this update made it.
 
-        After a later update to other slots an intent would rent again what was given up since.
+        After a later one an intent would rent again what was given up since, or end what others
+        have taken back, though the slots may be the same.
         """
-        if recorded is None and self.destroy:
+        if state.slots is None and self.destroy:
             return True
-        now = recorded.slots if recorded else None
-        return now in {self.base.slots if self.base else None, self.slots.slots}
+        now = state.slots.slots if state.slots else None
+        before = self.base.slots if self.base else None
+        return (now, state.updates) in {
+            (before, self.updates),
+            (self.slots.slots, self.updates + 1),
+        }
+
+    def sparing(self, names: Collection[str], recorded: SlotSet | None) -> "Intent":
+        """The same, but for the slots `names` that are `recorded`: those stay as they are."""
+        kept = {slot.name: slot for slot in (recorded or SlotSet()).slots if slot.name in names}
+        slots = {slot.name: slot for slot in self.slots.slots} | kept
+        return self.model_copy(
+            update={
+                "slots": SlotSet(slots=tuple(slots.values()), issued=self.slots.issued),
+                "victims": tuple(name for name in self.victims if name not in kept),
+            }
+        )
 
 
 def write(folder: Path, stack: str, intent: Intent) -> None:

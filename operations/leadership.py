@@ -109,7 +109,8 @@ class Renewal:
     """Renews a lease in a thread of its own, so that a long update does not lose it.
 
     While another one holds it, it is asked for every `retry` seconds; `won` is called when it is
-    ours. `error` says why it cannot be asked for.
+    ours. `error` says why it is not asked for. Nothing is asked for while the work that the lease
+    is for is not `alive`: a holder that hangs must not keep the others from it.
     """
 
     def __init__(
@@ -118,12 +119,14 @@ class Renewal:
         *,
         floor: Callable[[], int],
         won: Callable[[], None] = lambda: None,
+        alive: Callable[[], bool] = lambda: True,
         renew: float = RENEW,
         retry: float = RETRY,
     ) -> None:
         self._leadership = leadership
         self._floor = floor
         self._won = won
+        self._alive = alive
         self._renew = renew
         self._retry = retry
         self._ended = threading.Event()
@@ -147,6 +150,9 @@ class Renewal:
             self._turn()
 
     def _turn(self) -> None:
+        if not self._alive():
+            self.error = "what the lease is for hangs, so the lease is left to others"
+            return
         before = self._leadership.held
         try:
             self._leadership.campaign(self._floor())

@@ -57,7 +57,7 @@ def plan(
     directly. One that the state does not know and that does not fit the settings is no use: the
     next update would replace it. An intent that later updates have overtaken is not heard.
     """
-    if intent is not None and (intent.destroy or not intent.stands(state.slots)):
+    if intent is not None and (intent.destroy or not intent.stands(state)):
         intent = None
     recorded = {machine.contract for machine in state.machines}
     misfits = [m for ms in live.values() for m in ms if m.id not in recorded and not fits(m)]

@@ -7,6 +7,7 @@ from typing import Any
 import platformdirs
 
 from contracts.errors import SettingsError
+from operations.redaction import passwords
 from operations.target import Target
 from providers.vastai.credentials import KEY_ALIAS, KEY_VARIABLE, Credentials
 
@@ -56,7 +57,8 @@ def backend_target(
         state=_state_folder(stack, env),
         settings=settings,
         document=document or {},
-        secrets=secrets,
+        # The engine quotes the URL when it cannot open the backend.
+        secrets=(*secrets, *passwords(env["PULUMI_BACKEND_URL"])),
     )
 
 

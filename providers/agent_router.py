@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import httpx
 
 from contracts.errors import AgentDockerError
 from contracts.narrowing import is_list, is_object
+from providers.bounded_http import send
 
 _PATH = "/api/providers"
 # A destroy must not wait for a router that is down: the machine costs money meanwhile.
@@ -84,11 +86,8 @@ def _call(
 ) -> httpx.Response:
     url = router.rstrip("/") + _PATH
     try:
-        if http is not None:
-            response = http.request(method, url, json=body, params=params)
-        else:
-            with client() as once:
-                response = once.request(method, url, json=body, params=params)
+        with client() if http is None else nullcontext(http) as used:
+            response = send(used, used.build_request(method, url, json=body, params=params))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise RouterError(f"agent-router at {router} does not answer: {error}") from None
     gone = missing_is_fine and response.status_code == httpx.codes.NOT_FOUND.value

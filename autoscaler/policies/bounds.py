@@ -66,7 +66,7 @@ def _affordable(observed: Observed, limits: Limits) -> tuple[int, str]:
     now, rate = len(observed.members), observed.cost_per_hour
     allowed, why = max(now, limits.maximum), ""
     if limits.hourly_budget is not None:
-        most, reason = _within_rate(observed.members, limits.hourly_budget, limits)
+        most, reason = _within_rate(observed, limits.hourly_budget, limits)
         if most < allowed:
             allowed, why = most, f"${rate:.3f}/h; {reason}"
     if limits.daily_budget is not None:
@@ -79,20 +79,28 @@ def _affordable(observed: Observed, limits: Limits) -> tuple[int, str]:
     return max(allowed, limits.minimum, 0), why
 
 
-def _within_rate(members: tuple[Member, ...], budget: float, limits: Limits) -> tuple[int, str]:
+def _within_rate(observed: Observed, budget: float, limits: Limits) -> tuple[int, str]:
     """How many slots fit into `budget` $/h when the next victims go, or dearest rentals come."""
     text = f"the hourly budget is ${budget:.3f}"
-    rate, count = sum(member.cost_per_hour for member in members), len(members)
+    members = observed.members
+    costs = {member.slot: _cost(member, limits) for member in members}
+    rate, count = sum(costs.values()), len(members)
     if rate <= budget + _EPSILON:
         if limits.price <= 0:
             return max(count, limits.maximum), text
-        room = (budget - rate) / limits.price + _EPSILON
+        # Machines in no slot go soon, so nobody who works goes for them; but they cost until then.
+        room = (budget - rate - observed.strays_per_hour) / limits.price + _EPSILON
         return count + floor(min(max(0.0, room), max(limits.maximum, 0))), text
     for member in sorted(members, key=_rank):
-        rate, count = rate - member.cost_per_hour, count - 1
+        rate, count = rate - costs[member.slot], count - 1
         if rate <= budget + _EPSILON:
             break
     return count, text
+
+
+def _cost(member: Member, limits: Limits) -> float:
+    """What it costs, $/h; of an empty one what it may come to cost: the next update fills it."""
+    return max(member.cost_per_hour, limits.price) if member.empty else member.cost_per_hour
 
 
 def victims(members: tuple[Member, ...], count: int) -> tuple[str, ...]:

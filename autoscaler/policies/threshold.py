@@ -18,6 +18,7 @@ def threshold(observed: Observed, memory: Memory, limits: Limits) -> Decision:
     one, unless the rest would be filled beyond 80 %. Slots that start, or that drain and can be
     taken back, count as if they were ready, so a burst is not answered twice. A shrink waits until
     the queue has been below `scale_down`, and nothing was added, for the stabilization time.
+    However short the queue, a fleet of none gets its first slot for it, and keeps it.
     """
     queue = observed.queue
     if queue is None or unreadable(queue, observed.at, limits):
@@ -28,6 +29,9 @@ def threshold(observed: Observed, memory: Memory, limits: Limits) -> Decision:
     memory = moved(memory, quiet=queue.depth < limits.scale_down, at=observed.at)
     if queue.depth > limits.scale_up:
         decision = _grow(observed, queue, memory, limits)
+    elif queue.depth > 0 and not observed.members:
+        reason = f"depth {queue.depth}, and there is no slot"
+        decision = Decision(slots=1, rule="grow", reason=reason, memory=memory)
     elif queue.depth < limits.scale_down:
         decision = _shrink(observed, queue, memory, limits)
     else:
@@ -63,10 +67,11 @@ def _shrink(observed: Observed, queue: Reading, memory: Memory, limits: Limits) 
     ]
     if (left := max(waits, default=0.0)) > 0:
         return hold(observed, memory, f"{depth}, stabilizing for {left:.0f} s more")
-    wanted = now - 1
+    if now == 1 and _asked_for(queue, limits):
+        return hold(observed, memory, f"{depth}, but the last slot is needed for it")
     if limits.step == "auto":
         used = sum(min(max(0.0, member.utilization), 1.0) for member in observed.members)
         needed = max(_asked_for(queue, limits), ceil(used / _FULL))
         if needed >= now:
             return hold(observed, memory, f"{depth}, but the work in hand needs {needed}")
-    return Decision(slots=wanted, rule="shrink", reason=depth, memory=memory)
+    return Decision(slots=now - 1, rule="shrink", reason=depth, memory=memory)

@@ -1,7 +1,6 @@
 """JSON over HTTP as the signals see it: one bounded GET, without redirects and retries."""
 
 import json
-from time import monotonic
 from typing import Any
 
 import httpx
@@ -9,6 +8,7 @@ import httpx
 from autoscaler.signals.base import SignalUnreadable, Surroundings
 from autoscaler.signals.settings import HttpJson, Prometheus
 from contracts.errors import SettingsError
+from providers.bounded_http import send
 
 _MOST_BYTES = 1 << 20
 
@@ -24,12 +24,11 @@ class HttpClient:
     ) -> None:
         self.name = str(httpx.URL(settings.url).copy_with(query=None))
         self._url = settings.url
-        self._seconds = settings.timeout_seconds
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         if settings.bearer_env is not None:
             headers["Authorization"] = f"Bearer {_token(settings.bearer_env, world)}"
         self._client = httpx.Client(
-            timeout=self._seconds,
+            timeout=settings.timeout_seconds,
             headers=headers,
             trust_env=False,
             follow_redirects=False,
@@ -42,8 +41,8 @@ class HttpClient:
         """Status and JSON of an answer; the JSON is None when an error's body holds none."""
         url = self._url.rstrip("/") + path if path else self._url
         try:
-            with self._client.stream("GET", url, params=params) as response:
-                body = self._body(response)
+            request = self._client.build_request("GET", url, params=params)
+            response = send(self._client, request, most=_MOST_BYTES)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             text = str(error) or type(error).__name__
             raise SignalUnreadable(f"{self.name} does not answer: {text}") from None
@@ -53,11 +52,13 @@ class HttpClient:
                 hint="no redirect is followed: set the signal's url to where it leads",
             )
         try:
-            return response.status_code, json.loads(body)
+            return response.status_code, json.loads(response.content)
         except (ValueError, RecursionError):
             if not response.is_success:
                 return response.status_code, None
-            raise SignalUnreadable(f"{self.name} answered no JSON: {body[:40]!r}") from None
+            raise SignalUnreadable(
+                f"{self.name} answered no JSON: {response.content[:40]!r}"
+            ) from None
 
     def refused(self, status: int, text: str = "") -> SignalUnreadable:
         """The error for an answer with a status that is no success."""
@@ -71,20 +72,6 @@ class HttpClient:
     def close(self) -> None:
         """Close its connections."""
         self._client.close()
-
-    def _body(self, response: httpx.Response) -> bytes:
-        # httpx's timeout is for each chunk: an answer that drips would hold the tick for ever.
-        end = monotonic() + self._seconds
-        body = bytearray()
-        for chunk in response.iter_bytes():
-            body += chunk
-            if len(body) > _MOST_BYTES:
-                raise SignalUnreadable(f"{self.name} answered more than {_MOST_BYTES} bytes")
-            if monotonic() > end:
-                raise SignalUnreadable(
-                    f"{self.name} did not finish its answer in {self._seconds:g} s"
-                )
-        return bytes(body)
 
 
 def _token(variable: str, world: Surroundings) -> str:

@@ -38,15 +38,7 @@ class RedisLink:
 
     def __init__(self, own: SecretStr | None, default: str) -> None:
         name, url = ("REDIS_URL", default) if own is None else ("url", own.get_secret_value())
-        try:
-            self._client = _checked(url)
-        except (TypeError, ValueError):
-            # The parser's text may quote a part of the password.
-            raise SettingsError(
-                f"{name} of the signal is no URL of Redis, expected "
-                "redis://[user:password@]host:port/db",
-                hint="special characters in a password are percent-encoded: @ is %40, / is %2F",
-            ) from None
+        self._client = client_of(url, f"{name} of the signal")
         given: dict[str, Any] = self._client.connection_pool.connection_kwargs
         path = given.get("path")
         where = f"{given.get('host', 'localhost')}:{given.get('port', 6379)}/{given.get('db', 0)}"
@@ -102,6 +94,18 @@ class RedisLink:
         for secret in filter(None, (self._secret, quote(self._secret, safe=""))):
             text = text.replace(secret, "***")
         return text
+
+
+def client_of(url: str, name: str) -> Redis:
+    """A client for `url` that has not connected yet; SettingsError, which calls it `name`."""
+    try:
+        return _checked(url)
+    except (TypeError, ValueError):
+        # The parser's text may quote a part of the password.
+        raise SettingsError(
+            f"{name} is no URL of Redis, expected redis://[user:password@]host:port/db",
+            hint="special characters in a password are percent-encoded: @ is %40, / is %2F",
+        ) from None
 
 
 def _checked(url: str) -> Redis:

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 from pydantic import ValidationError
 
 from contracts.narrowing import is_list
+from providers.bounded_http import send
 from providers.vastai.answers import check, failure, json_object
 from providers.vastai.credentials import Credentials
 from providers.vastai.errors import (
@@ -154,7 +155,7 @@ class VastClient:
             # A signed link elsewhere: the key must not travel there.
             del link.headers["Authorization"]
             for _ in range(_LOG_POLLS if url else 0):
-                got = self._http.send(link)
+                got = send(self._http, link)
                 if got.status_code == httpx.codes.OK.value:
                     return got.text
                 self._sleep(_LOG_POLL_SECONDS)
@@ -273,7 +274,10 @@ class VastClient:
     ) -> dict[str, Any]:
         limit = httpx.USE_CLIENT_DEFAULT if timeout is None else httpx.Timeout(timeout, connect=5.0)
         try:
-            response = self._http.request(method, path, json=body, params=params, timeout=limit)
+            request = self._http.build_request(
+                method, path, json=body, params=params, timeout=limit
+            )
+            response = send(self._http, request)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise Unavailable(
                 f"Vast.ai cannot be reached at {self._http.base_url}: {error}",

@@ -10,8 +10,10 @@ import json
 import os
 import stat
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -62,7 +64,11 @@ class NoPace:
 
 
 class SharedPace:
-    """Turns shared through a file below `folder`; the account's key names it only by digest."""
+    """Turns shared through a file below `folder`; the account's key names it only by digest.
+
+    While the file cannot be written each process keeps its own: too hasty calls are refused, none
+    at all would be worse.
+    """
 
     def __init__(
         self,
@@ -76,6 +82,9 @@ class SharedPace:
         digest = hashlib.sha256(account.encode()).hexdigest()[:16]
         self._file = (folder or shared_folder()) / f"pace-{digest}.json"
         self._lock = process_lock(f"{self._file}.lock")
+        # What could not be written to the file, e.g. on a full disk, is kept here meanwhile.
+        self._unwritten: dict[str, float] = {}
+        self._own = threading.Lock()
         self._intervals = intervals
         self._clock = clock
         self._sleep = sleep
@@ -90,14 +99,14 @@ class SharedPace:
 
     def hold(self, endpoint: str, seconds: float) -> None:
         """Let nobody call `endpoint` for `seconds`."""
-        with self._lock:
+        with self._alone():
             free = self._read()
             until = self._clock() + seconds
             self._write(free | {endpoint: max(until, free.get(endpoint, 0.0))})
 
     def _take(self, endpoint: str) -> float:
         """0 when the turn is taken, else the seconds until it may come."""
-        with self._lock:
+        with self._alone():
             free, now = self._read(), self._clock()
             interval = self._intervals.get(endpoint, 1.0) * _MARGIN
             wait = free.get(endpoint, 0.0) - now
@@ -107,14 +116,29 @@ class SharedPace:
             self._write(free | {endpoint: now + interval})
             return 0.0
 
+    @contextmanager
+    def _alone(self) -> Generator[None]:
+        """Among all processes, or where there can be no lock file among this one's threads."""
+        with self._own, ExitStack() as stack:
+            with suppress(OSError):
+                stack.enter_context(self._lock)
+            yield
+
     def _read(self) -> dict[str, float]:
         try:
-            return {str(k): float(v) for k, v in json.loads(self._file.read_text()).items()}
+            known = {str(k): float(v) for k, v in json.loads(self._file.read_text()).items()}
         except (OSError, ValueError, AttributeError, TypeError):
-            return {}
+            known = {}
+        ours = self._unwritten
+        return known | {name: max(at, known.get(name, 0.0)) for name, at in ours.items()}
 
     def _write(self, free: Mapping[str, float]) -> None:
-        replace_text(self._file, json.dumps(free))
+        try:
+            replace_text(self._file, json.dumps(free))
+        except OSError:
+            self._unwritten = dict(free)
+        else:
+            self._unwritten = {}
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -1,6 +1,6 @@
 """Parts of a small world for the autoscaler: stack, account, router, clocks, log."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -182,9 +182,9 @@ class FakeFleet:
     asked: list[SlotSet] = field(default_factory=list)
     previewed: list[bool] = field(default_factory=list)
     recovered: list[int | None] = field(default_factory=list)
+    spared: frozenset[str] = frozenset()
     fences: list[int | None] = field(default_factory=list)
     reads: int = 0
-    stopped: bool = False
     rented: int = 0
 
     def known(self, *, verify: bool = False) -> Known:  # noqa: ARG002 - as the real one
@@ -216,8 +216,9 @@ class FakeFleet:
             raise Conflict("the stack is not as it was read")
         return Applied(changed=True, state=self.update(wanted))
 
-    def recover(self, *, end_at_most: int | None = None) -> Recovery:
+    def recover(self, *, end_at_most: int | None = None, spare: Collection[str] = ()) -> Recovery:
         self.recovered.append(end_at_most)
+        self.spared = frozenset(spare)
         self._fail()
         recorded = {machine.contract for machine in self.state.machines}
         ended = tuple(c for c in list(self.cloud.machines) if c not in recorded)
@@ -229,9 +230,6 @@ class FakeFleet:
     def under(self, fence: int | None) -> "FakeFleet":
         self.fences.append(fence)
         return self
-
-    def stop(self) -> None:
-        self.stopped = True
 
     def update(self, wanted: SlotSet) -> StackState:
         """Anybody's update: ends, rents and records."""

@@ -10,6 +10,7 @@ from contracts.slots import Namer, SlotSet, reconcile
 from operations import intents
 from operations.fleet import Fleet
 from operations.intents import Intent
+from operations.process import Switch
 from operations.stack import Applied, Snapshot
 from operations.state import RecordedMachine, StackState
 from providers.vastai.errors import NotFound
@@ -97,6 +98,7 @@ class FakeStack:
     asked: list[tuple[str, Any]] = field(default_factory=list)
     fails: BaseException | None = None
     during: Callable[[], None] = lambda: None
+    switch: Switch = field(default_factory=Switch)
 
     def snapshot(self, *, verify: bool = False) -> Snapshot:  # noqa: ARG002 - as the real one
         return Snapshot(state=self.state, settings=self.settings)

@@ -93,7 +93,10 @@ def test_a_member_is_what_the_policy_needs(told: float | None, utilization: floa
     assert (member.slot, member.age, member.cost_per_hour) == (NAMES[0], 90, 0.36)
     assert member.utilization == utilization
     unseen = judged(sight(machine=None), at=NOW + 90).members[0]
-    assert (unseen.age, unseen.cost_per_hour) == (0, 0)
+    # By the stack's word, until the account lists it.
+    assert (unseen.age, unseen.cost_per_hour, unseen.empty) == (0, 0.36, False)
+    for seen in (sight(machine=None, gone=True), sight(machine=None, record=None)):
+        assert (judged(seen).members[0].cost_per_hour, judged(seen).members[0].empty) == (0, True)
     assert judged(sight(), at=NOW - 90).members[0].age == 0
 
 
@@ -181,6 +184,31 @@ def test_too_many_at_once_are_not_replaced(count: int, silent: int, halted: bool
     assert len(found.faults) == (0 if halted else silent)
     if halted:
         assert found.halted == f"{silent} of {count} machines fell silent: is it our network?"
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_one_that_worked_and_all_that_boot_unheard_halt(late: bool) -> None:  # noqa: FBT001
+    """In a burst few have ever answered, and our own network may be what fails."""
+    waited = 300 if late else 60
+    sights = [sight(number) for number in range(5)]
+    silent = {number + 1: NOW - waited for number in range(5)}
+    found = judged(*sights, remembered=Remembered(ready={1: NOW - 999}, silent=silent))
+    assert found.halted
+    assert found.faults == ()
+    # One that answers shows that we hear.
+    sights[4] = sight(4, answered=True)
+    found = judged(*sights, remembered=Remembered(ready={1: NOW - 999}, silent=silent))
+    assert (found.halted is None) is not late
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_boots_that_take_too_long_halt_when_the_router_is_away_too(deaf: bool) -> None:  # noqa: FBT001
+    """A NAS that starts: the memory is lost, the tailnet is down, and nobody was ever heard."""
+    sights = [sight(number) for number in range(3)]
+    remembered = Remembered(silent={number + 1: NOW - 300 for number in range(3)})
+    found = judge(sights, remembered, NOW, DEADLINES, deaf=deaf)
+    assert bool(found.halted) is deaf
+    assert len(found.faults) == (0 if deaf else 3)
 
 
 def test_those_known_to_be_dead_neither_halt_nor_wait() -> None:

@@ -262,3 +262,28 @@ def test_a_counter_that_is_no_number_does_not_end_the_renewing(
 
 def test_one_that_never_began_can_be_stopped(contender: Contender) -> None:
     Renewal(contender("one"), floor=lambda: 0).stop()
+
+
+def test_a_holder_that_hangs_leaves_the_lease_to_others(
+    contender: Contender, redis: Redis, time: Time
+) -> None:
+    lives = True
+    one, two = contender("one"), contender("two")
+    renewal = Renewal(one, floor=lambda: 0, alive=lambda: lives)
+    renewal._turn()
+    assert one.held
+    lives = False
+    time.pass_(10)
+    renewal._turn()
+    assert one.left == 5
+    assert renewal.error == "what the lease is for hangs, so the lease is left to others"
+    time.pass_(5)
+    redis.delete(LEASE)
+    renewal._turn()
+    assert not one.held
+    assert two.campaign()
+    redis.delete(LEASE)
+    lives = True
+    renewal._turn()
+    assert one.held
+    assert renewal.error is None

@@ -19,6 +19,15 @@ def fresh(at: float = NOW) -> Ledger:
     return opened(at, nothing_ended=True)
 
 
+def watched(book: Ledger, live: list[Instance], until: float) -> Ledger:
+    """`book` when it was counted every 10 min."""
+    at = book.at
+    while at < until:
+        at = min(at + 600, until)
+        book = counted(book, live, at)
+    return book
+
+
 def running(contract: int = 1, **changes: object) -> Instance:
     return instance(contract, **({"dph_total": 0.4, "storage_total_cost": 0.04} | changes))
 
@@ -68,7 +77,7 @@ def test_one_that_a_listing_missed_is_not_counted_twice() -> None:
 
 def test_midnight_closes_the_day_and_goes_on() -> None:
     book = counted(fresh(MIDNIGHT - HOUR), [running(start_date=MIDNIGHT - HOUR)], MIDNIGHT - HOUR)
-    book = counted(book, [running()], MIDNIGHT + HOUR / 2)
+    book = watched(book, [running()], MIDNIGHT + HOUR / 2)
     assert book.day == "2023-11-15"
     assert book.spent_today == pytest.approx(0.2)
     assert book.total == pytest.approx(0.6)
@@ -95,20 +104,39 @@ def test_after_a_restart_it_goes_on_from_its_file() -> None:
 
 
 def test_after_a_loss_the_day_is_not_known_and_the_next_is() -> None:
-    book = counted(opened(NOW, nothing_ended=False), [running()], NOW + HOUR)
+    book = watched(opened(NOW, nothing_ended=False), [running()], MIDNIGHT - 1)
     assert book.spent_today is None
     assert book.spent > 0
-    book = counted(book, [running()], MIDNIGHT - 1)
-    assert book.spent_today is None
     book = counted(book, [running()], MIDNIGHT + 1)
     assert book.spent_today is not None
 
 
-def test_a_midnight_that_nobody_saw_makes_no_day_known() -> None:
+@pytest.mark.parametrize("known", [True, False])
+def test_a_midnight_that_nobody_saw_makes_no_day_known(*, known: bool) -> None:
     """What was rented and ended between yesterday noon and now is in nobody's book."""
-    book = counted(opened(NOW, nothing_ended=False), [running()], NOW + 60)
+    book = counted(opened(NOW, nothing_ended=known), [running()], NOW + 60)
     book = counted(book, [running()], MIDNIGHT + 9 * HOUR)
     assert book.spent_today is None
+    # The next one is known again.
+    book = watched(book, [running()], MIDNIGHT + 25 * HOUR)
+    assert book.spent_today is not None
+
+
+@pytest.mark.parametrize("gap", [1000.0, 3 * HOUR, -HOUR])
+def test_hours_in_which_another_led_make_the_day_unknown(gap: float) -> None:
+    """The other may have spent all of the day's budget meanwhile, and kept it in its own book."""
+    start = NOW - 20 * HOUR
+    book = watched(fresh(start), [running()], NOW - 6 * HOUR)
+    assert book.spent_today is not None
+    book = counted(book, [], book.at + gap)
+    assert book.spent_today is None
+    assert watched(book, [], MIDNIGHT - 1).spent_today is None
+    assert watched(book, [], MIDNIGHT + 1).spent_today is not None
+
+
+def test_a_short_restart_forgets_nothing() -> None:
+    book = counted(counted(fresh(), [running()], NOW), [running()], NOW + 900)
+    assert book.spent_today == pytest.approx(0.1)
 
 
 def test_a_clock_that_goes_back_over_midnight_forgets_nothing() -> None:

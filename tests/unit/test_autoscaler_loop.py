@@ -21,6 +21,7 @@ from autoscaler.signals import SignalUnreadable
 from autoscaler.store import Mode, Store
 from contracts.slots import SlotSet
 from operations.leadership import Leadership
+from operations.state import StackState
 from tests.unit.autoscaler_fakes import (
     NAMES,
     Cloud,
@@ -55,6 +56,8 @@ class World:
 
     def __post_init__(self) -> None:
         self.fleet = FakeFleet(self.cloud, self.time)
+        # Deployed, with no slot yet.
+        self.fleet.update(SlotSet())
         self.start()
 
     def start(self, holder: str = "one") -> None:
@@ -196,6 +199,34 @@ def test_an_empty_fleet_is_filled_to_the_minimum(world: World) -> None:
     assert world.slots == NAMES[:1]
     assert world.last["rule"] == "minimum"
     assert world.fleet.fences == [world.leadership.fence]
+
+
+@pytest.mark.parametrize("mode", [Mode(), Mode(kind="fixed", count=3)])
+def test_a_fleet_that_was_destroyed_is_not_rented_again(world: World, mode: Mode) -> None:
+    world.has(2)
+    world.store.set_mode(mode)
+    world.fleet.update(SlotSet())
+    world.fleet.state = StackState()
+    world.depth = 500
+    assert world.tick(40) == {}
+    assert (world.fleet.asked, world.fleet.recovered) == ([], [])
+    assert world.cloud.machines == {}
+    assert "destroyed" in world.last["reason"]
+    # Until it is deployed again.
+    world.fleet.update(slot_set(1))
+    world.tick(40)
+    assert len(world.slots) > 1
+
+
+def test_what_lives_though_the_stack_was_destroyed_is_told_and_costs_no_second_machine(
+    world: World,
+) -> None:
+    world.has(1)
+    world.fleet.state = StackState()
+    problems = world.tick(40)
+    assert "these machines live: 1" in problems["stack"]
+    assert world.fleet.recovered == []
+    assert len(world.cloud.machines) == 1
 
 
 def test_a_burst_is_one_update_and_is_not_answered_twice(world: World) -> None:

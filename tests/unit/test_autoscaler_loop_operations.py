@@ -7,7 +7,7 @@ import pytest
 from contracts.errors import AgentDockerError
 from operations.errors import Busy, Conflict, CutOff, Failed, LeaseLost, Unclear
 from tests.unit.autoscaler_fakes import NAMES, slot_set
-from tests.unit.test_autoscaler_loop import World, make_world
+from tests.unit.test_autoscaler_loop import PREFIX, World, make_world
 
 
 @pytest.fixture
@@ -147,8 +147,6 @@ def test_looking_goes_on_while_an_update_runs_and_nothing_else_begins(world: Wor
     world.tick(50)
     assert len(world.router.takes) == 1
     assert world.fleet.reads == reads
-    world.autoscaler.stop()
-    assert world.fleet.stopped
     world.pool.finish()
     world.tick()
     assert world.reports.status["operation"] is None
@@ -180,6 +178,61 @@ def test_a_machine_that_is_just_being_given_up_gets_no_work(world: World) -> Non
     world.tick(4)
     assert len(world.router.takes) == 1
     world.pool.finish()
+
+
+@pytest.mark.parametrize("successor", [False, True])
+def test_what_a_cut_off_update_was_to_end_gets_no_work_before_that_is_finished(
+    world: World,
+    successor: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """Though it is wanted again by now: the recovery ends it, and whoever it serves then."""
+    world.has(2)
+    world.depth = 0
+    world.pool.holding = True
+    world.tick(2)
+    (leaving,) = world.store.remembered().leaving
+    going = world.endpoint(leaving)
+    world.fleet.fails = [CutOff("killed")]
+    world.pool.finish()
+    if successor:
+        world.redis.delete(f"{PREFIX}:lease")
+        world.start("two")
+    world.depth = 500
+    # As while an engine that lives still works on it.
+    world.fleet.fails = [Busy("somebody's engine")] * 2
+    world.pool.holding = False
+    for _ in range(2):
+        world.tick()
+        assert going not in world.router.takes
+        assert world.fleet.spared <= {NAMES[0], NAMES[1]} - {leaving}
+    assert world.fleet.recovered
+    world.tick(6)
+    assert world.store.remembered().leaving == frozenset()
+    # It was not ended after all: it serves again.
+    assert going in world.router.takes
+
+
+def test_what_serves_is_spared_by_a_recovery_though_the_memory_is_lost(world: World) -> None:
+    world.has(2)
+    world.fleet.whole = False
+    world.redis.flushall()
+    world.start("two")
+    world.tick(2)
+    assert world.fleet.recovered
+    assert world.fleet.spared == set(NAMES[:2])
+
+
+def test_an_update_that_failed_gives_its_victims_their_work_back(world: World) -> None:
+    world.has(2)
+    world.depth = 0
+    world.pool.holding = True
+    world.tick(2)
+    world.fleet.fails = [Busy("somebody updates")]
+    world.pool.finish()
+    world.depth = 100
+    world.tick(3)
+    assert len(world.router.takes) == 2
+    assert world.fleet.recovered == []
 
 
 def test_a_machine_that_is_just_being_replaced_gets_no_work(world: World) -> None:

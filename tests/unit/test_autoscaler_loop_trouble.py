@@ -1,6 +1,6 @@
 """The loop while account, router, stack or Redis are away: it holds, and forgets nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -32,6 +32,24 @@ def test_an_account_that_does_not_answer_holds_everything(world: World) -> None:
     world.cloud.failure = None
     assert world.tick(2) == {}
     assert len(world.slots) == 5
+
+
+def test_a_look_that_outlasts_the_lease_tells_nobody_anything(world: World) -> None:
+    """By then another one leads, and what it remembers must not be overwritten."""
+    world.has(2)
+    world.router.rows.clear()
+    before = world.store.remembered()
+
+    def slow(urls: Mapping[str, str]) -> Mapping[str, bool]:
+        world.time.pass_(120)
+        return World.probe(world, urls)
+
+    world.autoscaler.eyes.probe = slow
+    world.depth = 500
+    world.tick(2)
+    assert world.router.rows == {}
+    assert world.fleet.asked == []
+    assert world.store.remembered() == before
 
 
 def test_without_its_router_a_drain_takes_the_whole_deadline(world: World) -> None:

@@ -9,7 +9,7 @@ from autoscaler.eyes import READ_AGAIN, Eyes, Look
 from autoscaler.problems import Problems
 from autoscaler.registrar import Router
 from contracts.slots import SlotSet
-from operations.errors import Failed
+from operations.errors import Failed, Interrupted
 from operations.known import Known
 from operations.state import RecordedMachine, StackState
 from providers.vastai.errors import Unavailable
@@ -213,6 +213,16 @@ def test_a_stack_that_cannot_be_read_is_tried_again_later(seeing: Seeing) -> Non
     seeing.fleet.unreadable = None
     assert eyes.read()
     assert (eyes.trouble, eyes.stale) == (None, False)
+
+
+def test_a_read_that_was_ended_says_so_and_is_not_tried_at_once(seeing: Seeing) -> None:
+    seeing.fleet.unreadable = Interrupted("stopped before its end")
+    assert not seeing.eyes.read()
+    assert seeing.eyes.trouble == "the stack could not be read within 60 s"
+    seeing.time.pass_(10)
+    reads = seeing.fleet.reads
+    assert not seeing.eyes.read()
+    assert seeing.fleet.reads == reads
 
 
 def test_a_difference_has_the_stack_read_once_before_it_is_believed(seeing: Seeing) -> None:

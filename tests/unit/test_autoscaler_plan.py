@@ -75,6 +75,16 @@ def test_leftovers_are_ended_by_an_update_of_the_same_slots() -> None:
     assert after(Change(count=0, leftovers=("gpu-left",))) == THREE
 
 
+def test_what_a_slot_had_to_avoid_long_ago_is_forgiven_when_it_moves() -> None:
+    """Else the slot that lives longest ends where no offer is left for it."""
+    first = THREE.slots[0].avoiding([1, 2], [3])
+    found = after(Change(count=3, replace=(first.name,)), THREE.with_slot(first), machines={7})
+    assert found.slot(first.name).exclude_machines == (7,)
+    assert found.slot(first.name).exclude_hosts == ()
+    # It stays as it is while it works.
+    assert after(Change(count=4), THREE.with_slot(first)).slot(first.name) == first
+
+
 names = st.lists(st.sampled_from(NAMES[:6]), unique=True).map(tuple)
 numbers = st.frozensets(st.integers(1, 5))
 

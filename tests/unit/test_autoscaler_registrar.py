@@ -54,6 +54,22 @@ def test_what_is_not_ready_is_taken_out_once(router: FakeRouter) -> None:
     assert synced(router, RECORDS[2:]) == Synced(endpoints=frozenset({ENDPOINTS[2]}))
 
 
+def test_a_router_that_hangs_at_each_call_is_left_alone_until_the_next_tick(
+    router: FakeRouter,
+) -> None:
+    synced(router, RECORDS[:1])
+    router.told.clear()
+    # The first call has taken all the time that there is.
+    times = iter([0.0, 0.0, *[31.0] * 9])
+    rows = list(router.rows.values())
+    done = sync(
+        router, rows, ready=RECORDS[1:], ours=OURS, models=MODELS, clock=lambda: next(times)
+    )
+    assert router.told == [("deregister", ENDPOINTS[0])]
+    assert done == Synced(deregistered=(ENDPOINTS[0],))
+    assert synced(router, RECORDS[1:]).registered == tuple(ENDPOINTS[1:])
+
+
 def test_a_router_that_forgot_everything_is_told_again(router: FakeRouter) -> None:
     synced(router, RECORDS)
     router.rows.clear()

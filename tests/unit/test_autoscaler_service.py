@@ -8,14 +8,16 @@ from typing import Any
 import fakeredis
 import pytest
 
+from autoscaler import service as service_module
 from autoscaler.ledger import opened
 from autoscaler.problems import Problems
 from autoscaler.records import Reports
 from autoscaler.server import StatusServer
-from autoscaler.service import Book, Service
+from autoscaler.service import HUNG, SILENCE, Book, Service
 from autoscaler.settings import AutoscalerSettings
 from contracts.errors import SettingsError
 from operations.errors import StackNotFound
+from operations.leadership import Renewal
 from tests.unit.autoscaler_fakes import NOW, Cloud, FakeFleet, Log, Time, fleet_settings
 
 
@@ -37,6 +39,10 @@ class ServedFleet(FakeFleet):
     """A fleet as the service has it: it makes the account's client, and has a folder."""
 
     folder: Path
+    stopped = False
+
+    def stop(self) -> None:
+        self.stopped = True
 
     @property
     def stack(self) -> Any:  # noqa: ANN401 - of a Stack only what is asked for
@@ -65,6 +71,7 @@ def make(told: Told, server: fakeredis.FakeServer, folder: Path, **document: obj
         settings=AutoscalerSettings.model_validate(usual | document),
         env={"REDIS_URL": "redis://:canary@127.0.0.1:1/0"},
         fleet=fleet,  # type: ignore[arg-type]
+        reader=fleet,  # type: ignore[arg-type]
         redis=redis,
         reports=told,
     )
@@ -117,17 +124,101 @@ def test_a_stack_that_is_missing_is_a_problem_and_not_the_end(
     assert told.found == {"stack": "the backend has no such stack"}
 
 
+def test_a_disk_that_is_full_is_a_problem_and_no_mistake(
+    told: Told, server: fakeredis.FakeServer, tmp_path: Path
+) -> None:
+    service = make(told, server, tmp_path)
+    service.fleet.cloud.failure = OSError(28, "No space left on device", "pace.json")  # type: ignore[attr-defined]
+    run(service, told)
+    assert told.found == {"cloud": "pace.json: No space left on device"}
+
+
+def test_what_runs_is_asked_to_end_at_once_and_only_once(
+    told: Told, server: fakeredis.FakeServer, tmp_path: Path
+) -> None:
+    service = make(told, server, tmp_path)
+    presses: list[float] = []
+    service.fleet.stop = lambda: presses.append(1)  # type: ignore[method-assign]
+    service.stop()
+    service.stop()
+    assert presses == [1]
+
+
+@pytest.mark.parametrize(("passed", "left"), [(0.0, 130.0), (100.0, 30.0), (500.0, 0.0)])
+def test_an_update_has_130_seconds_from_when_the_end_was_asked_for(
+    told: Told, server: fakeredis.FakeServer, tmp_path: Path, passed: float, left: float
+) -> None:
+    waits: list[float] = []
+    service, time = make(told, server, tmp_path), Time()
+    service.clock = time.clock
+    hands = SimpleNamespace(busy="update", actuator=SimpleNamespace(wait=waits.append))
+    service.stop()
+    time.pass_(passed)
+    service._end(SimpleNamespace(hands=hands))  # type: ignore[arg-type]
+    assert waits == [left]
+    service._end(SimpleNamespace(hands=SimpleNamespace(busy=None)))  # type: ignore[arg-type]
+    assert waits == [left]
+
+
+def test_a_tick_that_hangs_loses_the_lease(
+    told: Told,
+    server: fakeredis.FakeServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The renewal asks whether ticks still come."""
+    told.ticks = 1
+    alive: list[bool] = []
+    service, time = make(told, server, tmp_path), Time()
+    service.clock = time.clock
+
+    class Asked(Renewal):
+        def start(self) -> None:
+            super().start()
+            for seconds in (0.0, HUNG - 1, 1.0):
+                time.pass_(seconds)
+                alive.append(self._alive())
+
+    monkeypatch.setattr(service_module, "Renewal", Asked)
+    run(service, told)
+    assert alive == [True, True, False]
+    assert service._began == time.mono
+
+
+def test_a_read_of_the_stack_ends_in_time_for_a_tick(tmp_path: Path) -> None:
+    service = Service.of(environment(tmp_path), Reports())
+    reads, changes = service.reader.stack, service.fleet.stack
+    assert (reads.limits.timeout, changes.limits.timeout) == (60, 3600)
+    assert reads.limits.timeout + reads.limits.first_wait + reads.limits.second_wait < SILENCE
+    # Asked to end, both do.
+    assert reads.switch is changes.switch
+    service.redis.close()
+
+
+def environment(folder: Path, **changes: str) -> dict[str, str]:
+    return {
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "PULUMI_BACKEND_URL": f"file://{folder}",
+        "VASTAI_API_KEY": "k" * 64,
+        "AGENT_DOCKER_STATE_DIR": str(folder),
+        **changes,
+    }
+
+
+def test_a_redis_that_is_none_is_refused_before_anything_serves(tmp_path: Path) -> None:
+    env = environment(tmp_path, REDIS_URL="redis://:pa55/canary@redis")
+    file = tmp_path / "autoscaler.yaml"
+    file.write_text("signal: {kind: http-json, url: http://q.test, depth: n}")
+    with pytest.raises(SettingsError, match=r"^REDIS_URL is no URL of Redis") as caught:
+        Service.of({**env, "AGENT_DOCKER_AUTOSCALER_FILE": str(file)}, Reports())
+    assert "pa55" not in str(caught.value)
+
+
 def test_a_signal_that_lacks_its_token_is_refused_before_anything_serves(tmp_path: Path) -> None:
     """Later it would be a traceback: __main__ prints what `of` raises, and no more."""
     file = tmp_path / "autoscaler.yaml"
     file.write_text("signal: {kind: http-json, url: http://q.test, depth: n, bearerEnv: NO_SUCH}")
-    env = {
-        "AGENT_DOCKER_AUTOSCALER_FILE": str(file),
-        "REDIS_URL": "redis://127.0.0.1:1/0",
-        "PULUMI_BACKEND_URL": f"file://{tmp_path}",
-        "VASTAI_API_KEY": "k" * 64,
-        "AGENT_DOCKER_STATE_DIR": str(tmp_path),
-    }
+    env = environment(tmp_path, AGENT_DOCKER_AUTOSCALER_FILE=str(file))
     with pytest.raises(SettingsError, match="NO_SUCH"):
         Service.of(env, Reports())
 

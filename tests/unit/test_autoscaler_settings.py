@@ -174,6 +174,25 @@ def test_another_redis_url_is_refused_and_never_quoted(url: str) -> None:
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:pa55/c4nary-pw@redis",
+        f"redis://:{SECRET}@redis:port",
+        f"redis://:12#{SECRET}@redis:6379",
+        f"rediss://:{SECRET}@redis?no_such_option=1",
+        f"redis://:{SECRET}@redis?socket_timeout=long",
+    ],
+)
+def test_one_that_redis_cannot_use_is_refused_and_never_quoted(url: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        redis_url({"REDIS_URL": url})
+    assert str(caught.value).startswith("REDIS_URL is no URL of Redis, expected redis://")
+    assert SECRET not in str(caught.value)
+    assert "pa55" not in str(caught.value)
+    assert "percent-encoded" in (caught.value.hint or "")
+
+
 def test_none_is_not_set_either() -> None:
     with pytest.raises(SettingsError, match="REDIS_URL is not set"):
         redis_url({})

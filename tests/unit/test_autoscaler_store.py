@@ -1,5 +1,6 @@
 """What is kept in Redis, what is remembered, and what a problem may say."""
 
+import errno
 from collections.abc import Iterator
 
 import fakeredis
@@ -166,6 +167,13 @@ def test_errors_are_caught_and_bugs_are_not() -> None:
     with pytest.raises(KeyError), problems.caught(Topic.CLOUD):
         raise KeyError("bug")
     assert problems.as_dict() == {"stack": "wrong"}
+
+
+def test_what_the_system_refuses_is_told_and_no_mistake_of_ours() -> None:
+    problems = Problems()
+    with problems.caught(Topic.CLOUD):
+        raise OSError(errno.ENOSPC, "No space left on device", "/run/pace.json")
+    assert problems.as_dict() == {"cloud": "/run/pace.json: No space left on device"}
 
 
 @pytest.mark.parametrize("kind", [RedisGone, AuthenticationError])

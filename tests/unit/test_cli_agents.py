@@ -359,6 +359,9 @@ def test_production_names_its_cluster(tmp_path: Path, monkeypatch: pytest.Monkey
     profile = production_agents(env, None, None)
     assert profile.cluster.kubeconfig == "/named"
     assert profile.stack("agents.a.b", lambda _event: None).target.stack == "agents.a.b"
+    database = {**env, "PULUMI_BACKEND_URL": "postgres://me:canary-word@db/state"}
+    one = production_agents(database, None, None).stack("agents.a.b", lambda _event: None)
+    assert "canary-word" in one.target.secrets
 
 
 def test_without_a_cluster_the_local_profile_says_what_to_do(

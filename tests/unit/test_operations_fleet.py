@@ -131,6 +131,14 @@ def test_an_intent_outlives_an_update_that_was_cut(
         world.fleet.resize(1)
 
 
+def test_what_was_stopped_before_it_began_leaves_nothing_to_recover(world: World) -> None:
+    world.fleet.stop()
+    with pytest.raises(Interrupted, match="stopped before it began"):
+        world.fleet.resize(3)
+    assert world.intent() is None
+    assert world.stack.asked == []
+
+
 def test_an_intent_that_was_overtaken_refuses_nothing(world: World) -> None:
     stale = Intent(slots=slots(4), base=slots(3))
     intents.write(world.folder, "gpu", stale)

@@ -8,6 +8,7 @@ import pytest
 from contracts.slots import Slot, SlotSet
 from operations import intents
 from operations.intents import Intent
+from operations.state import StackState
 
 
 def slots(*names: str) -> SlotSet:
@@ -72,22 +73,36 @@ def test_clearing_is_done_twice_without_harm(tmp_path: Path) -> None:
         assert intents.read(tmp_path, "gpu") is None
 
 
-def test_it_stands_while_the_stack_records_its_old_or_its_new_slots() -> None:
-    intent = Intent(slots=slots("gpu-a", "gpu-b"), base=slots("gpu-a"))
-    assert intent.stands(slots("gpu-a"))
-    assert intent.stands(slots("gpu-a", "gpu-b"))
-    assert not intent.stands(slots("gpu-b"))
-    assert not intent.stands(None)
-    assert Intent(slots=slots("gpu-a")).stands(None)
+def after(updates: int, recorded: SlotSet | None) -> StackState:
+    found: dict[str, object] = {"updates": updates}
+    if recorded is not None:
+        found["slots"] = recorded.model_dump(mode="json")
+    return StackState(outputs=found)
+
+
+def test_it_stands_while_the_stack_is_as_before_it_or_as_it_made_it() -> None:
+    intent = Intent(slots=slots("gpu-a", "gpu-b"), base=slots("gpu-a"), updates=7)
+    assert intent.stands(after(7, slots("gpu-a")))
+    assert intent.stands(after(8, slots("gpu-a", "gpu-b")))
+    assert not intent.stands(after(7, slots("gpu-b")))
+    assert not intent.stands(after(0, None))
+    assert Intent(slots=slots("gpu-a")).stands(after(0, None))
+
+
+@pytest.mark.parametrize("others", [1, 2, 9])
+def test_updates_of_others_overtake_it_though_the_slots_are_the_same(others: int) -> None:
+    intent = Intent(slots=slots("gpu-a", "gpu-b"), base=slots("gpu-a"), updates=7)
+    assert not intent.stands(after(7 + others, slots("gpu-a")))
+    assert not intent.stands(after(8 + others, slots("gpu-a", "gpu-b")))
 
 
 def test_the_count_of_names_given_out_does_not_matter_to_that() -> None:
     intent = Intent(slots=slots("gpu-a", "gpu-b"), base=slots("gpu-a"))
-    assert intent.stands(slots("gpu-a").model_copy(update={"issued": 9}))
+    assert intent.stands(after(0, slots("gpu-a").model_copy(update={"issued": 9})))
 
 
 def test_a_destroy_stands_when_its_stack_records_nothing_any_more() -> None:
     intent = Intent(slots=SlotSet(), base=slots("gpu-a"), destroy=True)
-    assert intent.stands(None)
-    assert intent.stands(slots("gpu-a"))
-    assert not intent.stands(slots("gpu-new"))
+    assert intent.stands(after(0, None))
+    assert intent.stands(after(0, slots("gpu-a")))
+    assert not intent.stands(after(0, slots("gpu-new")))

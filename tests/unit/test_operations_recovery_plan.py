@@ -1,6 +1,6 @@
 """Recovery for any mixture of what is recorded, what lives and what was asked for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from hypothesis import given, settings
@@ -31,9 +31,10 @@ class Crash:
     minimum: int
     maximum: int
 
-    def plan(self) -> RecoveryPlan:
+    def plan(self, spare: Collection[str] = ()) -> RecoveryPlan:
         limits = {"minimum": self.minimum, "maximum": self.maximum}
-        return plan(self.state, self.live, self.intent, namer=NAMER, **limits)
+        intent = self.intent and self.intent.sparing(spare, self.state.slots)
+        return plan(self.state, self.live, intent, namer=NAMER, **limits)
 
     @property
     def recorded(self) -> dict[str, int]:
@@ -75,7 +76,10 @@ def crashes(draw: st.DrawFn) -> Crash:
                     generation=draw(st.integers(0, 1)),
                 )
             )
-    outputs = {} if last is None else {"slots": last.model_dump(mode="json")}
+    updates = draw(st.integers(0, 2))
+    outputs: dict[str, object] = {"updates": updates}
+    if last is not None:
+        outputs["slots"] = last.model_dump(mode="json")
     pending = tuple(draw(names))
     state = StackState(outputs=outputs, machines=tuple(machines), pending=pending)
     intent = None
@@ -83,7 +87,8 @@ def crashes(draw: st.DrawFn) -> Crash:
         asked = draw(slot_sets())
         victims = tuple(n for n in state.slot_names if n not in asked.names)
         base = draw(st.sampled_from([last, asked, SlotSet(slots=(Slot(name="gpu-else"),))]))
-        intent = Intent(slots=asked, victims=victims, base=base)
+        then = draw(st.integers(max(0, updates - 1), updates))
+        intent = Intent(slots=asked, victims=victims, base=base, updates=then)
     maximum = draw(st.integers(1, 6))
     minimum = draw(st.integers(0, maximum))
     return Crash(state=state, live=live, intent=intent, minimum=minimum, maximum=maximum)
@@ -115,7 +120,7 @@ def test_nothing_alive_goes_while_there_is_room(crash: Crash) -> None:
     given_up = {
         name
         for name in (crash.intent.victims if crash.intent else ())
-        if crash.intent and crash.intent.stands(crash.state.slots)
+        if crash.intent and crash.intent.stands(crash.state)
     }
     if len(found.slots.slots) < crash.maximum:
         assert set(crash.live) - set(found.slots.names) <= given_up
@@ -124,7 +129,7 @@ def test_nothing_alive_goes_while_there_is_room(crash: Crash) -> None:
 @given(crashes())
 def test_an_empty_slot_never_displaces_one_that_lives(crash: Crash) -> None:
     found = crash.plan()
-    intent = crash.intent if crash.intent and crash.intent.stands(crash.state.slots) else None
+    intent = crash.intent if crash.intent and crash.intent.stands(crash.state) else None
     for name in set(crash.live) - set(found.slots.names) - set(intent.victims if intent else ()):
         assert all(kept in crash.live for kept in found.slots.names), name
 
@@ -141,7 +146,7 @@ def test_a_recorded_machine_wins_over_its_double(crash: Crash) -> None:
 @given(crashes())
 def test_an_intent_that_stands_is_finished(crash: Crash) -> None:
     intent = crash.intent
-    if intent is None or not intent.stands(crash.state.slots):
+    if intent is None or not intent.stands(crash.state):
         return
     found = crash.plan()
     assert not set(intent.victims) & set(found.slots.names)
@@ -153,8 +158,22 @@ def test_an_intent_that_stands_is_finished(crash: Crash) -> None:
 
 
 @given(crashes())
+def test_what_is_spared_keeps_its_machine_while_there_is_room(crash: Crash) -> None:
+    known = crash.state.slots or SlotSet()
+    spare = [name for name in known.names if name in crash.live]
+    found = crash.plan(spare)
+    ended = {machine.id for machine in found.end}
+    if len(set(crash.live) | set(spare)) > crash.maximum:
+        return
+    for name in spare:
+        assert found.slots.slot(name) == known.slot(name)
+        assert name not in found.victims
+        assert {machine.id for machine in crash.live[name]} - ended
+
+
+@given(crashes())
 def test_an_intent_that_was_overtaken_changes_nothing(crash: Crash) -> None:
-    if crash.intent is None or crash.intent.stands(crash.state.slots):
+    if crash.intent is None or crash.intent.stands(crash.state):
         return
     without = Crash(crash.state, crash.live, None, crash.minimum, crash.maximum)
     assert crash.plan() == without.plan()

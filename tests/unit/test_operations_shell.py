@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import SettingsError
+from operations.redaction import Redactor
 from operations.shell import shell_target
 
 ENV = {
@@ -23,6 +24,14 @@ def test_an_engine_gets_the_environment_but_for_the_password_of_redis(tmp_path: 
     assert target.state == tmp_path
     assert set(target.secrets) == {"key-of-the-account", "tskey-auth"}
     assert "key-of-the-account" not in repr(target)
+
+
+def test_the_password_of_the_backend_is_a_secret() -> None:
+    url = "postgres://pulumi:canary%2Fof-it@db/state"
+    target = shell_target("gpu", {**ENV, "PULUMI_BACKEND_URL": url})
+    assert target.env["PULUMI_BACKEND_URL"] == url
+    said = f'unable to open state database "{url}": canary/of-it'
+    assert "of-it" not in Redactor(target.secrets).clean(said)
 
 
 def test_settings_of_a_first_update_come_with_it() -> None:

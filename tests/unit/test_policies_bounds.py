@@ -34,6 +34,7 @@ def fleets(draw: st.DrawFn, largest: int = 8) -> tuple[Member, ...]:
             utilization=draw(loads),
             age=draw(st.floats(0, 5000)),
             cost_per_hour=draw(cents),
+            empty=draw(st.booleans()),
         )
         for number in slots
     )
@@ -91,6 +92,7 @@ def worlds(draw: st.DrawFn, *, spent: bool = False) -> Observed:
         at=NOW,
         queue=draw(readings()),
         members=draw(fleets()),
+        strays_per_hour=draw(st.just(0.0) | cents),
         spent_today=draw(st.none() | cents) if spent else 0.0,
     )
 
@@ -289,6 +291,14 @@ def test_the_order_of_victims() -> None:
 # Budgets.
 
 
+def costs_of(seen: Observed, bounds: Limits) -> dict[str, float]:
+    """What each slot costs or may come to cost, $/h."""
+    return {
+        one.slot: max(one.cost_per_hour, bounds.price) if one.empty else one.cost_per_hour
+        for one in seen.members
+    }
+
+
 @every_policy
 @given(worlds(spent=True), memories(), limits(budgets=True))
 def test_growth_stays_within_the_hourly_budget(
@@ -298,7 +308,8 @@ def test_growth_stays_within_the_hourly_budget(
     slots, budget = policy(seen, memory, bounds).slots, bounds.hourly_budget or 0.0
     new = slots - len(seen.members)
     if new > 0 and slots > bounds.minimum:
-        assert seen.cost_per_hour + new * bounds.price <= budget + 1e-6
+        rate = sum(costs_of(seen, bounds).values()) + seen.strays_per_hour
+        assert rate + new * bounds.price <= budget + 1e-6
 
 
 @every_policy
@@ -311,10 +322,10 @@ def test_a_fleet_above_the_hourly_budget_shrinks_into_it_and_no_further(
     bounds: Limits,
 ) -> None:
     bounds = replace(bounds, daily_budget=None)
-    assume(bounds.hourly_budget is not None and seen.cost_per_hour > bounds.hourly_budget + 1e-6)
+    costs = costs_of(seen, bounds)
     budget = bounds.hourly_budget or 0.0
+    assume(bounds.hourly_budget is not None and sum(costs.values()) > budget + 1e-6)
     decision = policy(replace(seen, queue=None) if blind else seen, memory, bounds)
-    costs = {member.slot: member.cost_per_hour for member in seen.members}
     kept = sum(cost for slot, cost in costs.items() if slot not in decision.victims)
     if decision.slots > bounds.minimum:
         assert kept <= budget + 1e-6
@@ -370,8 +381,21 @@ def test_budgets_say_why(policy: Policy) -> None:
     spent = policy(seen, Memory(), replace(bounds, daily_budget=5.0))
     assert (spent.slots, spent.rule) == (1, "budget")
     assert spent.reason == "$5.00 spent today of $5.00"
+    stray = policy(replace(seen, strays_per_hour=0.4), Memory(), replace(bounds, hourly_budget=1.2))
+    assert (stray.slots, stray.rule) == (2, "budget")
+    assert stray.reason == "$1.200/h; the hourly budget is $1.200"
     unknown = policy(replace(seen, spent_today=None), Memory(), replace(bounds, daily_budget=9.0))
     assert (unknown.slots, unknown.reason) == (2, "what was spent today is not known")
+
+
+@every_policy
+def test_slots_that_found_no_offer_count_as_what_they_will_cost(policy: Policy) -> None:
+    """Else each decision adds one, and the first update that finds offers rents them all."""
+    fleet = (member("a", cost_per_hour=0.36), member("b", empty=True))
+    seen = Observed(at=NOW, queue=Reading(depth=900, at=NOW), members=fleet)
+    bounds = Limits(minimum=1, maximum=9, price=0.6, step="auto", hourly_budget=1.0)
+    assert policy(seen, Memory(), bounds).slots == 2
+    assert policy(seen, Memory(), replace(bounds, hourly_budget=0.9)).slots == 1
 
 
 @every_policy

@@ -107,6 +107,53 @@ def test_how_far_a_shrink_goes(
     assert threshold(world, LONG_QUIET, bounds).slots == slots
 
 
+# A fleet that may be empty.
+
+EMPTY = replace(LIMITS, minimum=0)
+
+
+@pytest.mark.parametrize("step", ["one", "auto"])
+@pytest.mark.parametrize(
+    ("depth", "slots", "rule"),
+    [(0, 0, "hold"), (1, 1, "grow"), (9, 1, "grow"), (80, 1, "grow"), (100, 1, "grow")],
+)
+def test_an_empty_fleet_gets_a_slot_for_any_queue(
+    step: Step, depth: int, slots: int, rule: str
+) -> None:
+    decision = threshold(seen(depth, ()), LONG_QUIET, replace(EMPTY, step=step))
+    assert (decision.slots, decision.rule) == (slots, rule)
+    if slots:
+        assert decision.reason == f"depth {depth}, and there is no slot"
+        assert decision.memory.grown_at == NOW
+
+
+@pytest.mark.parametrize("step", ["one", "auto"])
+def test_the_last_slot_stays_while_anything_waits_or_is_served(step: Step) -> None:
+    bounds = replace(EMPTY, step=step)
+    for world in (seen(5, ready(1, 0.0)), seen(0, ready(1, 0.0), in_flight=1)):
+        held = threshold(world, LONG_QUIET, bounds)
+        assert (held.slots, held.rule) == (1, "hold")
+    assert threshold(seen(5, ready(1)), LONG_QUIET, replace(EMPTY, step="one")).reason == (
+        "depth 5 < 10, but the last slot is needed for it"
+    )
+    assert threshold(seen(0, ready(1, 0.0)), LONG_QUIET, bounds).slots == 0
+
+
+@given(worlds(), memories(), limits(), st.integers(1, 700))
+def test_what_waits_is_never_left_without_a_slot(
+    world: Observed, memory: Memory, bounds: Limits, depth: int
+) -> None:
+    assume(bounds.maximum > 0)
+    queue = Reading(depth=depth, at=NOW)
+    alone = replace(world, queue=queue, members=world.members[:1])
+    assert threshold(alone, memory, bounds).slots >= 1
+
+
+def test_a_budget_stands_above_the_first_slot() -> None:
+    spent = replace(seen(50, ()), spent_today=9.0)
+    assert threshold(spent, Memory(), replace(EMPTY, daily_budget=5.0)).rule == "budget"
+
+
 def test_decisions_say_why() -> None:
     def reason(depth: int | None, memory: Memory = LONG_QUIET, now: int = 2) -> str:
         return threshold(seen(depth, ready(now)), memory, LIMITS).reason

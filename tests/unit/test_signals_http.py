@@ -10,11 +10,12 @@ import httpx
 import pytest
 
 from autoscaler.model import Reading
-from autoscaler.signals import Signal, SignalUnreadable, http_client, make_signal
+from autoscaler.signals import Signal, SignalUnreadable, make_signal
 from autoscaler.signals.base import Surroundings
 from autoscaler.signals.http_json import HttpJsonSignal
 from autoscaler.signals.prometheus import PrometheusSignal
 from autoscaler.signals.settings import HttpJson, Prometheus
+from providers import bounded_http
 from tests.unit.test_signals_settings import settings
 
 TOKEN = "bearer-canary"  # noqa: S105 - that is what it is
@@ -75,7 +76,7 @@ def vector(*values: str) -> dict[str, Any]:
         (says(200, text="[" * 100_000), "answered no JSON"),
         (says(200, text='{"waiting": ' + "9" * 10_000 + "}"), "answered no JSON"),
         (says(200, content=b"\xff\xfe\x00"), "answered no JSON"),
-        (says(200, content=b" " * (1 << 20) + b"1"), "answered more than 1048576 bytes"),
+        (says(200, content=b" " * (1 << 20) + b"1"), "does not answer: no end after 1048576 bytes"),
     ],
 )
 def test_an_answer_that_is_none_is_told(kind: str, answer: Answer, said: str) -> None:
@@ -102,9 +103,9 @@ def test_a_server_that_does_not_answer_is_told(kind: str, failure: Exception) ->
 
 def test_an_answer_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(100))
-    monkeypatch.setattr(http_client, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(bounded_http, "monotonic", lambda: float(next(clock)))
     error = refusal("http-json", says(content=(b" " for _ in range(50))), timeoutSeconds=2)
-    assert str(error) == "http://queue.test/stats did not finish its answer in 2 s"
+    assert str(error) == "http://queue.test/stats does not answer: no end after 2 s"
 
 
 def test_the_token_is_sent_and_the_query_not_shown() -> None:

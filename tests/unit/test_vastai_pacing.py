@@ -1,9 +1,12 @@
 """Turns are kept by all that share an account, and their folder is private."""
 
+import errno
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -138,6 +141,55 @@ class TestTheFile:
         with pytest.raises(KeyboardInterrupt):
             replace_text(path, "new")
         assert path.read_text() == "old"
+
+
+class TestAFullDisk:
+    @pytest.fixture
+    def full(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+        """Nothing can be written, and no file made."""
+
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "write_text", refuse)
+            patch.setattr(pacing.FileLock, "acquire", refuse)
+            yield folder
+
+    def test_turns_are_still_kept(self, full: Path, clock: Clock) -> None:
+        one = pace(full, clock)
+        assert one.turn("create") == 0.0
+        assert one.turn("list") == 0.0
+        assert one.turn("create") == pytest.approx(4.5 * MARGIN)
+        one.hold("search", 12.0)
+        assert one.turn("search") == pytest.approx(12.0)
+
+    def test_what_was_written_before_still_binds(
+        self, folder: Path, clock: Clock, request: pytest.FixtureRequest
+    ) -> None:
+        pace(folder, clock).turn("create")
+        request.getfixturevalue("full")
+        assert pace(folder, clock).turn("create") == pytest.approx(4.5 * MARGIN)
+
+    def test_threads_never_share_a_turn(self, full: Path) -> None:
+        one = SharedPace("a", folder=full, clock=lambda: 0.0, sleep=lambda _: None)
+        with ThreadPoolExecutor(8) as pool:
+            taken = list(pool.map(one._take, ["create"] * 8))
+        assert sorted(taken) == pytest.approx([0.0] + [4.5 * MARGIN] * 7)
+
+    def test_afterwards_all_know_again(self, folder: Path, clock: Clock) -> None:
+        one = pace(folder, clock)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pacing, "replace_text", _refuse)
+            one.turn("create")
+        assert pace(folder, clock).turn("create") == 0.0
+        one.turn("list")
+        assert one._unwritten == {}
+        assert pace(folder, clock).turn("create") > 0
+
+
+def _refuse(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 class TestTheFolder:
