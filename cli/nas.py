@@ -13,7 +13,7 @@ from cli.lock import exclusive
 from cli.nas_images import ensure_images
 from cli.nas_profile import NAS, NasProfile, local_nas, production_nas
 from cli.nas_saved import last_backups, unsaved
-from cli.nas_views import now, show_nas, view_of, with_backups
+from cli.nas_views import now, show_nas, view_of, with_backups, with_images
 from cli.progress import Progress, progress
 from cli.views import out, show_json
 from contracts.outputs import ServiceOutput
@@ -52,9 +52,10 @@ def status(*, production: Production = False, as_json: Json = False) -> None:
         services = recorded(state)
         daemon = nas.daemon(profile.documents.nas.docker)
         seen = daemon.look(NAS)
+        images = daemon.image_ids([one.image for one in services])
         verdicts = Gate(daemon=daemon, stack=NAS).once(services, seen)
     view = view_of(profile.kind, NAS, services, seen, verdicts, held_in(state), now())
-    view = with_backups(view, last_backups(profile))
+    view = with_backups(with_images(view, images), last_backups(profile))
     if as_json:
         show_json(view)
     else:

@@ -12,6 +12,9 @@ from contracts.outputs import ServiceOutput
 from operations.daemon import Seen
 from operations.gate import Verdict
 
+# Of a digest: `sha256:` and its first digits.
+_DIGEST = 19
+
 
 class ServiceView(View):
     """One service: what is declared, what runs, and what a check of this moment says."""
@@ -29,6 +32,7 @@ class ServiceView(View):
     host: str | None
     public: bool
     held_back: str | None
+    another_image: bool = False
     last_backup: datetime | None = None
 
 
@@ -41,8 +45,10 @@ class NasView(View):
 
     @property
     def healthy(self) -> bool:
-        """Whether every service works and none is held back."""
-        return all(one.healthy and one.held_back is None for one in self.services)
+        """Whether every service works as declared."""
+        return all(
+            one.healthy and one.held_back is None and not one.another_image for one in self.services
+        )
 
 
 def view_of(
@@ -65,6 +71,16 @@ def view_of(
 def with_backups(view: NasView, taken: Mapping[str, datetime]) -> NasView:
     """The same, with the time of each service's last good backup."""
     rows = [one.model_copy(update={"last_backup": taken.get(one.service)}) for one in view.services]
+    return view.model_copy(update={"services": tuple(rows)})
+
+
+def with_images(view: NasView, images: Mapping[str, str]) -> NasView:
+    """The same, with who runs another image; `images` are the daemon's ids by reference."""
+    rows = [
+        # As after an update that could not pull it: the container before goes on.
+        one.model_copy(update={"another_image": one.image_id not in {None, images.get(one.image)}})
+        for one in view.services
+    ]
     return view.model_copy(update={"services": tuple(rows)})
 
 
@@ -98,7 +114,7 @@ def show_nas(view: NasView) -> None:
             {
                 "service": one.service,
                 "port": one.port,
-                "declared": tag_of(one.declared),
+                "declared": _declared(one),
                 "runs": _runs(one),
                 "works": "yes" if one.healthy else "[red]no[/red]",
                 "up": _duration(one.uptime_seconds),
@@ -118,12 +134,26 @@ def show_nas(view: NasView) -> None:
                 f"[yellow]{one.service}[/yellow] is held back: {tag_of(one.image)} runs instead of "
                 f"{tag_of(one.declared)}: {escape(one.held_back)}"
             )
+        if one.another_image:
+            out.print(
+                f"[red]{one.service}[/red] runs another image than declared: "
+                f"{escape(one.image)} is not what its container was made of"
+            )
+
+
+def _declared(one: ServiceView) -> str:
+    """The version, and the digest that it is locked to."""
+    version = tag_of(one.declared)
+    locked = (one.declared if one.held_back else one.image).partition("@")[2][:_DIGEST]
+    return version if locked in {"", version} else f"{version} {locked}"
 
 
 def _runs(one: ServiceView) -> str:
     if one.image_id is None:
         return "-"
     digest = one.image_id.removeprefix("sha256:")[:12]
+    if one.another_image:
+        return f"[red]{digest}[/red]"
     return f"[yellow]{tag_of(one.image)}[/yellow]" if one.held_back else digest
 
 

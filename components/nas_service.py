@@ -9,9 +9,11 @@ import pulumi
 
 from components.docker_kinds import CONTAINER, IMAGE, VOLUME
 from components.plain import Plain, given
-from contracts.services import FILES_FOLDER, Health, Service
+from contracts.services import FILES_FOLDER, Health, Service, files_name
 
 _LABEL = "agent-docker"
+# What a daemon that cannot limit swap makes of any limit, and tells back.
+_UNLIMITED = -1
 # What the daemon is not told of unless the container is made anew.
 _STATE_ONLY = ["healthcheck", "tmpfs", "init"]
 
@@ -26,6 +28,8 @@ class NasServiceArgs:
     network: pulumi.Input[str]
     prefix: str = ""
     publish: str | None = None
+    # Whether the daemon can limit swap, and tells the limit back.
+    swap_limit: bool = True
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
 
 
@@ -82,18 +86,18 @@ class NasService(pulumi.ComponentResource):
 
         Docker copies no files into a container whose root is read-only, into its volumes neither.
         """
-        args = self._args
+        args, called = self._args, files_name(self._name)
         volume = Plain(
             VOLUME,
-            f"{self._name}-files",
-            {"name": f"{args.prefix}{self._name}-files"},
+            called,
+            {"name": f"{args.prefix}{called}"},
             pulumi.ResourceOptions(parent=self, ignore_changes=["labels", "driver", "driverOpts"]),
         )
         writer = Plain(
             CONTAINER,
-            f"{self._name}-files",
+            called,
             {
-                "name": f"{args.prefix}{self._name}-files",
+                "name": f"{args.prefix}{called}",
                 "image": image.output("imageId"),
                 "start": False,
                 "mustRun": False,
@@ -143,7 +147,7 @@ class NasService(pulumi.ComponentResource):
             "hostname": service.hostname,
             "init": service.init or None,
             "memory": service.memory_mb,
-            "memorySwap": service.memory_mb,
+            "memorySwap": service.memory_mb if args.swap_limit else _UNLIMITED,
             "shmSize": service.shm_mb,
         }
         labels = self._labels(role="service", owner=service.owner)
@@ -154,7 +158,8 @@ class NasService(pulumi.ComponentResource):
         if files is not None:
             name = files.volume.output("name")
             mounted.append({"volumeName": name, "containerPath": FILES_FOLDER, "readOnly": True})
-            # New files are another writer, and with them the service is another one too.
+            # New files are another writer, and with them the service is another one too. Not by
+            # `replacement_trigger`: engine 3.259 reads a secret one back from the state as null.
             labels.append({"label": f"{_LABEL}.files", "value": files.writer.id})
         return Plain(
             CONTAINER,
@@ -174,7 +179,8 @@ class NasService(pulumi.ComponentResource):
                 "healthcheck": healthcheck(service.health, service.port),
                 "readOnly": service.read_only,
                 "tmpfs": dict(map(_tmpfs, service.tmpfs)) or None,
-                "capabilities": given(drops=["ALL"], adds=list(service.capabilities) or None),
+                # Spelled otherwise, what the daemon tells back would be another container.
+                "capabilities": given(drops=["ALL"], adds=list(service.kept_capabilities) or None),
                 "securityOpts": ["no-new-privileges:true"],
                 "logDriver": "json-file",
                 "logOpts": _LOG_OPTS,

@@ -55,6 +55,11 @@ class NasSettings(Strict):
         description="Address of the NAS on which ports are open: loopback, its tailnet's, or none.",
     )
     registry: Registry | None = Field(default=None, description="Where own images come from.")
+    swap_limit: bool = Field(
+        default=True,
+        description="Services get no swap; false where the NAS's kernel does not count swap: "
+        "`docker info` warns `No swap limit support`.",
+    )
 
     @field_validator("publish")
     @classmethod

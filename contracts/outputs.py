@@ -42,8 +42,11 @@ class ServiceOutput(Recorded):
     name: str
     container: str = Field(description="Name of the container on the NAS.")
     declared: str = Field(description="Image that the settings name.")
-    image: str = Field(description="Image that runs: another one while it is held back.")
-    previous: str | None = Field(default=None, description="Image that ran before this one.")
+    image: str = Field(description="Image that it is to run: another one while it is held back.")
+    previous: str | None = Field(
+        default=None,
+        description="Image that it was to run before; of an update that failed it never ran.",
+    )
     port: int | None = None
     address: str | None = Field(default=None, description="Where its port is open on the NAS.")
     host: str | None = Field(default=None, description="Its name on the internet.")

@@ -12,6 +12,7 @@ from contracts.settings import Strict
 ServiceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
 HostLabel = r"^[a-z0-9]+(-+[a-z0-9]+)*$"
 Port = Annotated[int, Field(ge=1, le=65535)]
+Capability = Annotated[str, Field(pattern=r"^(CAP_)?[A-Z]+(_[A-Z]+)*$")]
 # Where a service finds its files; nothing else may be mounted there.
 FILES_FOLDER = "/run/secrets"
 # A secret that the ingress makes; all others are settings.
@@ -138,8 +139,9 @@ class Service(Strict):
         default=("/tmp",),  # noqa: S108 - inside
         description="Folders in memory: `/path` or `/path:options`.",
     )
-    capabilities: tuple[str, ...] = Field(
-        default=(), description="Kernel capabilities it keeps, e.g. `CHOWN`; all others go."
+    capabilities: tuple[Capability, ...] = Field(
+        default=(),
+        description="Kernel capabilities it keeps, e.g. `CHOWN` or `CAP_CHOWN`; all others go.",
     )
     stop_grace_seconds: int = Field(
         default=10, ge=0, le=600, description="What it is given to end by itself."
@@ -181,9 +183,18 @@ class Service(Strict):
         for name, text in files.items():
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
                 raise ValueError(f"{name!r} is no file's name: letters, digits, `.`, `_`, `-`")
+            if not text:
+                raise ValueError(f"{name} is empty, and Docker's provider writes no such file")
             if "${" in _SECRET.sub("", text):
                 raise ValueError(f"{name}: a secret is written ${{name}}, in lower case")
         return files
+
+    @field_validator("capabilities")
+    @classmethod
+    def _capabilities_are_single_ones(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if {"ALL", "CAP_ALL"}.intersection(names):
+            raise ValueError("ALL would keep every capability: name those that it needs")
+        return names
 
     @field_validator("volumes")
     @classmethod
@@ -210,12 +221,22 @@ class Service(Strict):
         found = [name for text in self.files.values() for name in _SECRET.findall(text)]
         return frozenset(found if self.postgres is None else [*found, self.postgres.password])
 
+    @property
+    def kept_capabilities(self) -> tuple[str, ...]:
+        """Its capabilities as daemons spell and sort them."""
+        return tuple(sorted({f"CAP_{name.removeprefix('CAP_')}" for name in self.capabilities}))
+
     def rendered(self, secrets: Mapping[str, str]) -> dict[str, str]:
         """Its files with their secrets filled in; KeyError for one that `secrets` lacks."""
         return {
             name: _SECRET.sub(lambda found: secrets[found[1]], text)
             for name, text in self.files.items()
         }
+
+
+def files_name(service: str) -> str:
+    """What the volume of a service's files is called, and the container that writes them."""
+    return f"{service}-files"
 
 
 class Services(RootModel[dict[ServiceName, Service]]):
@@ -250,6 +271,7 @@ class Services(RootModel[dict[ServiceName, Service]]):
                 {f"{n} {v.path}": v.name for n, s in self.root.items() for v in s.volumes},
             ),
             *self._unknown(),
+            *self._taken_by_files(),
         ]
         if wrong:
             raise ValueError("; ".join(wrong))
@@ -262,6 +284,24 @@ class Services(RootModel[dict[ServiceName, Service]]):
             for name, service in self.root.items()
             for other in service.depends_on
             if other not in self.root
+        ]
+
+    def _taken_by_files(self) -> list[str]:
+        taken = {files_name(name): name for name, service in self.root.items() if service.files}
+        volumes = [(name, v.name) for name, service in self.root.items() for v in service.volumes]
+        return [
+            *(
+                f"{name}.volumes: {volume!r} is the volume of {taken[volume]}'s `files`: "
+                "call it otherwise"
+                for name, volume in volumes
+                if volume in taken
+            ),
+            *(
+                f"{name}: {taken[name]}'s `files` are written by a container of this name: "
+                "call the service otherwise"
+                for name in self.root
+                if name in taken
+            ),
         ]
 
     def ordered(self) -> tuple[str, ...]:

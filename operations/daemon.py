@@ -60,6 +60,11 @@ class Seen:
         """Whether it is up at this moment."""
         return self.status == "running"
 
+    @property
+    def ended(self) -> bool:
+        """Whether it does not run and will not by itself."""
+        return self.status in {"created", "exited", "dead"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
@@ -80,16 +85,21 @@ class Daemon:
         """Whether its published ports can be reached from here."""
         return self.url.startswith("unix://")
 
-    def require_recent(self) -> None:
-        """TooOld unless it is Docker 20.10 or newer, the oldest that the services were run on."""
+    def require_recent(self) -> datetime:
+        """The daemon's time now.
+
+        TooOld unless it is Docker 20.10 or newer, the oldest that the services were run on.
+        """
         with self._api() as api:
             told: Mapping[str, Any] = api.version()
+            now = datetime.fromisoformat(api.info()["SystemTime"])
         if not is_recent(str(told.get("ApiVersion") or "")):
             raise TooOld(
                 f"the Docker daemon {self.url} is version {told.get('Version')}, 20.10 or newer "
                 "is needed; nothing was changed",
                 hint="update Docker on the NAS",
             )
+        return now
 
     def look(self, stack: str) -> dict[str, Seen]:
         """Every service's container of `stack`, by the container's name."""
@@ -102,8 +112,25 @@ class Daemon:
                     found.append(seen_in(api.inspect_container(row["Id"])))
         return {seen.name: seen for seen in found}
 
-    def remove_others(self, stack: str, prefix: str, recorded: Collection[str]) -> list[str]:
-        """Remove those containers of `stack` whose ids are not `recorded`; their names.
+    def image_ids(self, references: Collection[str]) -> dict[str, str]:
+        """The id of each of these images that the daemon has, by its reference."""
+        found: dict[str, str] = {}
+        with self._api() as api:
+            for reference in references:
+                with contextlib.suppress(docker_client.NotFound):
+                    found[reference] = api.inspect_image(reference)["Id"]
+        return found
+
+    def containers(self, stack: str) -> frozenset[str]:
+        """Ids of all containers of `stack`, those too that only write files."""
+        with self._api() as api:
+            found = api.containers(all=True, filters={"label": f"{_STACK_LABEL}={stack}"})
+        return frozenset(str(row["Id"]) for row in found)
+
+    def remove_others(
+        self, stack: str, prefix: str, recorded: Collection[str], *, since: datetime
+    ) -> list[str]:
+        """Remove containers of `stack` made since then whose ids are not `recorded`; their names.
 
         Another stack of the same name may be on the daemon: its containers have another prefix.
         """
@@ -114,20 +141,28 @@ class Daemon:
                 if row["Id"] in recorded or f"/{prefix}{name}" not in row["Names"]:
                     continue
                 with contextlib.suppress(docker_client.NotFound):
+                    if _created(api.inspect_container(row["Id"])) < since:
+                        continue
                     # It may have begun to work: its data must be whole.
                     api.stop(row["Id"])
                     api.remove_container(row["Id"], force=True)
                     removed.append(name)
         return removed
 
-    def remove_other_network(self, stack: str, name: str, recorded: Collection[str]) -> None:
-        """Remove the network `name` of `stack` if its id is not `recorded` and nobody is on it."""
+    def remove_other_network(
+        self, stack: str, name: str, recorded: Collection[str], *, since: datetime
+    ) -> None:
+        """Remove the network `name` of `stack` if it was made since then and nobody is on it.
+
+        Not if its id is `recorded`.
+        """
         with self._api() as api:
             for row in api.networks(filters={"label": f"{_STACK_LABEL}={stack}"}):
                 if row["Name"] != name or row["Id"] in recorded:
                     continue
                 with contextlib.suppress(docker_client.NotFound):
-                    if not api.inspect_network(row["Id"]).get("Containers"):
+                    found = api.inspect_network(row["Id"])
+                    if _created(found) >= since and not found.get("Containers"):
                         api.remove_network(row["Id"])
 
     def probe(self, seen: Seen) -> Probe:
@@ -256,9 +291,10 @@ def seen_in(row: Mapping[str, Any]) -> Seen:
     )
 
 
+def _created(row: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(row["Created"])
+
+
 def _time(text: str) -> datetime | None:
-    """Docker's time, without the nanoseconds that Python does not read."""
-    if not text or text.startswith(_NEVER):
-        return None
-    whole = text.partition(".")[0].rstrip("Z")
-    return datetime.fromisoformat(f"{whole}+00:00")
+    """Docker's time; None for "never"."""
+    return None if not text or text.startswith(_NEVER) else datetime.fromisoformat(text)

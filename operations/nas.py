@@ -1,29 +1,46 @@
 """The nas stack: deploy, see that every service works, and put back what does not."""
 
+import contextlib
 import re
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, TypeVar
 
 from contracts import outputs
+from contracts.errors import AgentDockerError
 from contracts.nas import Held, NasDocuments
 from contracts.outputs import ServiceOutput
 from operations.daemon import Daemon
+from operations.docker_client import Unreachable
 from operations.errors import (
     Busy,
+    Conflict,
+    CutOff,
     Failed,
+    Interrupted,
     OperationError,
     Refused,
     StackNotFound,
+    WrongPassphrase,
 )
 from operations.gate import Gate, Verdict
 from operations.jobs import Event, MessageEvent
 from operations.lease import lease
 from operations.nas_failures import explained
-from operations.nas_records import documents_of, dumped, held_in, recorded, service_of
+from operations.nas_records import (
+    containers_of,
+    documents_of,
+    dumped,
+    held_in,
+    recorded,
+    require_foreign,
+    service_of,
+)
 from operations.nas_recovery import recover
 from operations.nas_ungated import Ungated
+from operations.nas_verdicts import failed_in, put_back, told
 from operations.stack import Applied, Stack
 from operations.state import StackState
 
@@ -31,6 +48,8 @@ T = TypeVar("T")
 
 # As the daemon puts it, whatever plugin asks: of a container, of a network.
 _NAME_TAKEN = re.compile(r"is already in use by container|network with name \S+ already exists")
+_DECLARE = "declare another image and deploy again; until then the last good one runs"
+_LOGS = "see `agent-docker nas logs SERVICE`; there was no other image to go back to"
 
 
 class GateFailed(OperationError):
@@ -81,25 +100,34 @@ class Nas:
         One that does not is put back to the image that it had before, if it had another one; the
         others stay as they are. GateFailed then, and whenever a service does not work. What an
         update that was cut off left behind is put in order first. Refused, with the reason, when a
-        service that is `guarded` by name would end.
+        service that is `guarded` by name would end, and when what the stack has already would be
+        taken over.
         """
         documents = documents_of(settings, None, where=f"Pulumi.{self.stack.target.stack}.yaml")
         with lease(self.stack.target.state, self.stack.target.stack):
             # Or the ingress would be changed already when it turns out to be away.
             daemon = self.daemon(documents.nas.docker)
-            daemon.require_recent()
-            before = self._before()
-            self._ungated.begin({one.name: one.image for one in before})
-            self._mend(before, daemon, documents)
-            applied = self._engine(
-                lambda stack: stack.deploy(settings, message=message, guarded=guarded), documents
-            )
-            return self._gated(applied, documents)
+            now = daemon.require_recent()
+            before = self._state()
+            require_foreign(documents, before)
+            with self._ungated_since(now, before, recorded(before)):
+                self._mend(before, daemon, documents)
+                return self._checked(
+                    lambda: self._engine(
+                        lambda stack: stack.deploy(settings, message=message, guarded=guarded),
+                        documents,
+                    ),
+                    documents,
+                )
 
     def destroy(self) -> None:
         """Remove containers, network and ingress; the data stays."""
         with lease(self.stack.target.state, self.stack.target.stack):
-            self._engine(lambda stack: stack.destroy(), self.documents())
+            found = self.stack.snapshot()
+            documents = documents_of(found.settings, found.state, where=self.stack.target.stack)
+            self._ungated.kept(found.state.updates)
+            self._engine(lambda stack: stack.destroy(), documents)
+            self._ungated.clear()
 
     def hold(
         self,
@@ -116,7 +144,8 @@ class Nas:
         """
         with lease(self.stack.target.state, self.stack.target.stack):
             found = self.stack.snapshot()
-            service = service_of(recorded(found.state), name)
+            services = recorded(found.state)
+            service = service_of(services, name)
             if image is None and name in held_in(found.state):
                 raise Refused(
                     f"{name} is held back already: {service.image} runs; nothing was changed",
@@ -130,51 +159,142 @@ class Nas:
                 )
             held = {name: Held(failed=service.declared, image=wanted, reason=reason)}
             documents = documents_of(found.settings, found.state, where=self.stack.target.stack)
-            return self._gated(self._hold(found.state, held, documents, guarded), documents)
+            now = self.daemon(documents.nas.docker).require_recent()
+            # It is not put back to the image that it is taken from.
+            others = [one for one in services if one is not service]
+            with self._ungated_since(now, found.state, others):
+                return self._checked(
+                    lambda: self._hold(found.state, held, documents, guarded),
+                    documents,
+                    hint="name another image with --image, or `agent-docker nas retry` it",
+                )
 
     def release(self, name: str, *, guarded: Mapping[str, str] | None = None) -> Deployed:
-        """Run the declared image of service `name` again."""
+        """Run the declared image of service `name` again.
+
+        GateFailed when it does not work again: it is held back as before then.
+        """
         with lease(self.stack.target.state, self.stack.target.stack):
             found = self.stack.snapshot()
-            service_of(recorded(found.state), name)
+            services = recorded(found.state)
+            service_of(services, name)
             left = {n: h for n, h in held_in(found.state).items() if n != name}
             documents = documents_of(found.settings, found.state, where=self.stack.target.stack)
             changes = {outputs.HELD: dumped(left)}
-            applied = self._engine(
-                lambda stack: stack.apply(changes, expendable=None, guarded=guarded), documents
-            )
-            return self._gated(applied, documents)
+            now = self.daemon(documents.nas.docker).require_recent()
+            with self._ungated_since(now, found.state, services):
+                return self._checked(
+                    lambda: self._engine(
+                        lambda stack: stack.apply(changes, expendable=None, guarded=guarded),
+                        documents,
+                    ),
+                    documents,
+                )
 
     def require_well(self, services: Sequence[ServiceOutput]) -> None:
         """Wait until each works; GateFailed says which does not."""
         gate = self.gate(self.daemon(self.documents().nas.docker))
-        failed = _failed(gate.wait(services))
+        failed = failed_in(gate.wait(services))
         if failed:
-            raise GateFailed(_told(failed, {}), hint=_hint({}))
+            raise GateFailed("\n".join(told(failed, {})), hint=_LOGS)
 
-    def _gated(self, applied: Applied, documents: NasDocuments) -> Deployed:
+    @contextlib.contextmanager
+    def _ungated_since(
+        self, now: datetime, before: StackState, services: Sequence[ServiceOutput]
+    ) -> Generator[None]:
+        """What `services` ran before is known until a gate has judged, however this ends."""
+        images = {one.name: one.image for one in services}
+        left = self._ungated.begin(images, updates=before.updates, now=now)
+        try:
+            yield
+        except (CutOff, GateFailed, Interrupted):
+            raise
+        except Conflict:
+            # Somebody else has updated since.
+            self._ungated.clear()
+            raise
+        except (Busy, Refused, WrongPassphrase):
+            # Nothing was done.
+            self._ungated.restore(left)
+            raise
+        except AgentDockerError:
+            with contextlib.suppress(AgentDockerError):
+                self._ungated.ended(self._state().updates)
+            raise
+
+    def _checked(
+        self, update: Callable[[], Applied], documents: NasDocuments, *, hint: str = _LOGS
+    ) -> Deployed:
+        """`update`, and what works after it; `hint` where there is nothing to go back to."""
+        try:
+            applied = update()
+        except Failed as error:
+            if not isinstance(error, CutOff):
+                self._rescue(error, documents)
+            raise
+        return self._gated(applied, documents, hint=hint)
+
+    def _rescue(self, error: Failed, documents: NasDocuments) -> None:
+        """Put back what a failed update has left without a container that works.
+
+        GateFailed then; the services that it did not come to are deployed on the way.
+        """
+        good = self._ungated.images()
+        state = self._state()
+        changed = [one for one in recorded(state) if good.get(one.name, one.image) != one.image]
+        try:
+            failed = self._unfit(changed, documents) if changed else {}
+        except Unreachable:
+            return
+        reason = error.message.splitlines()[0]
+        back = put_back(changed, dict.fromkeys(failed, reason), good)
+        if not back:
+            return
+        try:
+            applied = self._hold(state, back, documents)
+        except CutOff:
+            raise
+        except Failed as again:
+            # Then it was hardly the image.
+            reason = f"{', '.join(back)} could not be put back: {again.message}"
+            raise Failed(f"{error.message}\n{reason}", hint=again.hint or error.hint) from None
+        lines = [f"    {name} was put back to {one.image}" for name, one in back.items()]
+        cause = [error.message, *lines]
+        self._gated(applied, documents, hint=_DECLARE, cause=cause)
+
+    def _unfit(
+        self, services: Sequence[ServiceOutput], documents: NasDocuments
+    ) -> dict[str, Verdict]:
+        """Those that do not work; only what runs is waited for."""
+        daemon = self.daemon(documents.nas.docker)
+        gate = self.gate(daemon)
+        seen = daemon.look(self.stack.target.stack)
+        there = {name for name, one in seen.items() if not one.ended}
+        running = [one for one in services if one.container in there]
+        verdicts = gate.once([one for one in services if one not in running], seen)
+        if running:
+            verdicts |= gate.wait(running, settle=True)
+        return failed_in(verdicts)
+
+    def _gated(
+        self, applied: Applied, documents: NasDocuments, *, hint: str, cause: Sequence[str] = ()
+    ) -> Deployed:
+        """What works after an update, which itself is told of as the `cause` when it failed."""
         gate = self.gate(self.daemon(documents.nas.docker))
         services = recorded(applied.state)
-        failed = _failed(gate.wait(services, settle=bool(applied.changes)))
+        failed = failed_in(gate.wait(services, settle=bool(applied.changes)))
         # Only what no gate has let pass with this image: what worked before fails for another
         # reason, and an older program on its data would make that worse.
-        good = self._ungated.images()
-        back = {
-            one.name: Held(
-                failed=one.declared,
-                image=good[one.name],
-                reason=failed[one.name].reason.splitlines()[0],
-            )
-            for one in services
-            if one.name in failed and good.get(one.name, one.image) != one.image
-        }
+        reasons = {name: verdict.reason.splitlines()[0] for name, verdict in failed.items()}
+        back = put_back(services, reasons, self._ungated.images())
         if back:
             applied = self._hold(applied.state, back, documents)
             again = [s for s in recorded(applied.state) if s.name in back]
-            failed |= _failed(gate.wait(again, settle=True))
+            failed |= failed_in(gate.wait(again, settle=True))
         self._ungated.clear()
-        if failed:
-            raise GateFailed(_told(failed, back), hint=_hint(back))
+        lines = [*cause, *told(failed, back)]
+        if lines:
+            raise GateFailed("\n".join(lines), hint=_DECLARE if back else hint)
         return Deployed(
             changes=applied.changes,
             services=tuple(recorded(applied.state)),
@@ -185,26 +305,26 @@ class Nas:
     def _ungated(self) -> Ungated:
         return Ungated(folder=self.stack.target.state, stack=self.stack.target.stack)
 
-    def _before(self) -> list[ServiceOutput]:
+    def _state(self) -> StackState:
         try:
-            return self.services()
+            return self.stack.snapshot().state
         except StackNotFound:
-            return []
+            return StackState()
 
-    def _mend(
-        self, before: Sequence[ServiceOutput], daemon: Daemon, documents: NasDocuments
-    ) -> None:
+    def _mend(self, before: StackState, daemon: Daemon, documents: NasDocuments) -> None:
         """Have the engine see what has changed on the NAS, if anything has.
 
         Otherwise it finds no difference: a container that was stopped or removed would stay so.
         """
         seen = daemon.look(self.stack.target.stack)
-        ours = {one.container: seen.get(one.container) for one in before}
+        ours = {one.container: seen.get(one.container) for one in recorded(before)}
+        # `docker container prune` removes the writers of files, which never run.
+        gone = containers_of(before) - daemon.containers(self.stack.target.stack)
         # Left so by a failed bind at boot; only making it anew helps.
         lost = [one for one in ours.values() if one is not None and one.runs and not one.networks]
         for one in lost:
             daemon.remove(one)
-        if lost or any(one is None or not one.runs for one in ours.values()):
+        if lost or gone or any(one is None or not one.runs for one in ours.values()):
             self._engine(lambda stack: stack.refresh(), documents)
 
     def _hold(
@@ -216,6 +336,7 @@ class Nas:
     ) -> Applied:
         """An update from the very state that was judged: nobody else's deploy is put back."""
         changes = {outputs.HELD: dumped({**held_in(state), **held})}
+        self._ungated.goes_on(state.updates)
         return self._engine(
             lambda stack: stack.apply(
                 changes,
@@ -248,33 +369,18 @@ class Nas:
                     raise
             said.clear()
             nas = documents.nas
-            recover(
+            left = self._ungated.left()
+            state = recover(
                 stack,
                 self.daemon(nas.docker),
                 prefix=nas.prefix,
                 network=nas.network,
                 host=self.host,
+                since=left.begun if left else None,
             )
+            # What failed may have been recorded.
+            self._ungated.goes_on(state.updates)
             return call(stack)
         except Failed as error:
             hosts = {host.label: host for host in documents.hosts().values()}
             raise explained(error, said, hosts) from None
-
-
-def _failed(verdicts: Mapping[str, Verdict]) -> dict[str, Verdict]:
-    return {name: verdict for name, verdict in verdicts.items() if not verdict.well}
-
-
-def _told(failed: Mapping[str, Verdict], back: Mapping[str, Held]) -> str:
-    lines = [
-        f"{name} does not work: {verdict.reason}"
-        + (f"\n    it was put back to {back[name].image}" if name in back else "")
-        for name, verdict in failed.items()
-    ]
-    return "\n".join(lines)
-
-
-def _hint(back: Mapping[str, Held]) -> str:
-    if back:
-        return "declare another image and deploy again; until then the last good one runs"
-    return "see `agent-docker nas logs SERVICE`; there was no other image to go back to"

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from contracts.nas import PublicHost
 from operations.errors import CutOff, Failed
 from operations.jobs import MessageEvent
+from operations.nas_records import RECORD, TUNNEL
 
-_RECORD = "cloudflare:index/dnsRecord:DnsRecord"
 _APPLICATION = "cloudflare:index/zeroTrustAccessApplication:ZeroTrustAccessApplication"
-_TUNNEL = "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared"
 _AGAIN = "then run `agent-docker nas up` again: it finishes the rest"
 # Cloudflare's own providers quote its answer as JSON.
 _CODE = re.compile(r"\bcode\W{1,4}(\d{3,6})\b")
@@ -28,11 +27,24 @@ _HINTS: Mapping[str, str] = {
     "9109": "the API token needs rights on `ingress.accountId` and `ingress.zoneId`",
 }
 _TEXTS: Mapping[str, str] = {
-    "address already in use": f"end what listens there, or change `nas.publish`; {_AGAIN}",
-    "cannot be pulled": f"see that the image exists and who may read it; {_AGAIN}",
+    **dict.fromkeys(
+        # Of a program of the NAS, of another container.
+        ("address already in use", "port is already allocated"),
+        f"end what listens there, or change `nas.publish`; {_AGAIN}",
+    ),
+    **dict.fromkeys(
+        ("cannot be pulled", "error pulling image"),
+        f"see that the image exists and who may read it; {_AGAIN}",
+    ),
+    "is already in use by container": "that container was not made by this stack on this machine: "
+    "remove it with `docker rm`, or use another `nas.prefix` or the right PULUMI_BACKEND_URL; "
+    f"{_AGAIN}",
     "network with name": "remove that network, which is none of this stack's or in use, or give "
     f"this one another name with `nas.network`; {_AGAIN}",
 }
+# The official plugin's words, the offline one's.
+_UNABLE = re.compile("Unable to start container|cannot be started")
+_NO_START = "declare an image whose program is there and is of the NAS's architecture"
 _NO_TUNNEL = "`ingress.tunnelId` must name a tunnel of the account `ingress.accountId`"
 _GONE = re.compile(r"\b(does not exist|not found)\b", re.IGNORECASE)
 
@@ -61,16 +73,17 @@ def explained(
 
 def _subject(message: MessageEvent, hosts: Mapping[str, PublicHost]) -> str:
     host = hosts.get(message.name)
-    if host is not None and _type(message) in {_RECORD, _APPLICATION}:
+    if host is not None and _type(message) in {RECORD, _APPLICATION}:
         return f"the host {host.fqdn}"
     return message.name
 
 
 def _hints(message: MessageEvent) -> list[str]:
-    if _type(message) == _TUNNEL and _GONE.search(message.text):
+    if _type(message) == TUNNEL and _GONE.search(message.text):
         return [_NO_TUNNEL]
     codes = [_HINTS[code] for code in _CODE.findall(message.text) if code in _HINTS]
-    return codes + [hint for text, hint in _TEXTS.items() if text in message.text]
+    found = codes + [hint for text, hint in _TEXTS.items() if text in message.text]
+    return found or ([_NO_START] if _UNABLE.search(message.text) else [])
 
 
 def _type(message: MessageEvent) -> str:

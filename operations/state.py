@@ -27,6 +27,16 @@ class RecordedMachine:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecordedResource:
+    """What a provider made or took over; of what it took over, `imported` is the id it had then."""
+
+    kind: str
+    name: str
+    id: str
+    imported: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StackState:
     """What a stack recorded: outputs of its last update, machines, and creates cut off half-way."""
 
@@ -34,8 +44,13 @@ class StackState:
     machines: tuple[RecordedMachine, ...] = ()
     pending: tuple[str, ...] = ()
     resources: int = 0
-    # Providers' ids of what is recorded and there; of a half-done replacement the old one is gone.
-    ids: frozenset[str] = frozenset()
+    # What is recorded and there; of a half-done replacement the old one is gone.
+    there: tuple[RecordedResource, ...] = ()
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Providers' ids of what is there."""
+        return frozenset(one.id for one in self.there)
 
     @property
     def slots(self) -> SlotSet | None:
@@ -80,8 +95,15 @@ def read(deployment: Mapping[str, Any] | None) -> StackState:
             if row.get("type") == "creating" and row["resource"].get("type") == INSTANCE_TYPE
         ),
         resources=len(rows),
-        ids=frozenset(
-            str(row["id"]) for row in rows if row.get("id") and not row.get("pendingReplacement")
+        there=tuple(
+            RecordedResource(
+                kind=str(row.get("type")),
+                name=_name(row),
+                id=str(row["id"]),
+                imported=str(row.get("importID") or ""),
+            )
+            for row in rows
+            if row.get("id") and not row.get("pendingReplacement")
         ),
     )
 

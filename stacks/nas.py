@@ -28,9 +28,9 @@ def build() -> None:
         raise refuse(error) from None
     if documents.ingress is not None:
         secrets[TUNNEL_TOKEN] = _ingress(documents)
-    nas = documents.nas
+    nas, stack = documents.nas, pulumi.get_stack()
     password = secrets.get("registry-password")
-    shared = NasPlatformArgs(settings=nas, stack=pulumi.get_stack(), registry_password=password)
+    shared = NasPlatformArgs(settings=nas, stack=stack, registry_password=password)
     platform = NasPlatform("platform", shared)
     made: dict[str, NasService] = {}
     for name in documents.services.ordered():
@@ -38,15 +38,15 @@ def build() -> None:
         args = NasServiceArgs(
             service=service,
             image=documents.image(name),
-            stack=pulumi.get_stack(),
+            stack=stack,
             network=platform.network,
             prefix=nas.prefix,
             publish=nas.publish,
+            swap_limit=nas.swap_limit,
             secrets=secrets,
         )
         opts = pulumi.ResourceOptions(providers=[platform.provider])
-        after = [made[other].ready for other in service.depends_on]
-        made[name] = NasService(name, args, opts, after=after)
+        made[name] = NasService(name, args, opts, after=[made[n].ready for n in service.depends_on])
         if service.postgres is not None:
             bootstrap = PostgresBootstrapArgs(
                 schema=service.postgres,

@@ -20,7 +20,9 @@ import pytest
 from contracts.errors import AgentDockerError
 from operations.docker_client import Unreachable
 from operations.errors import CutOff, Failed, OperationError, WrongPassphrase
+from operations.nas import GateFailed
 from operations.nas_records import held_in
+from operations.nas_ungated import Ungated
 from tests.docker.daemon import Docker, until
 from tests.docker.nas_world import NasWorld, nas_world
 from tests.faults import processes
@@ -143,6 +145,36 @@ def test_a_service_put_back_by_hand_stays_so_until_retried(world: NasWorld) -> N
     assert world.ids("agent-mesh") == others
 
 
+def test_an_image_that_cannot_be_started_is_put_back(world: NasWorld) -> None:
+    world.up()
+    record, others = world.service("agent-mesh"), world.ids("agent-mesh")
+    good = record["image"]
+    record["image"] = bad = f"{good.rpartition(':')[0]}:0.2.9"
+    unable(world, good, bad)
+    error = refused(world, GateFailed)
+    assert "agent-mesh: " in error.message
+    assert "no-such-program" in error.message
+    assert f"agent-mesh was put back to {good}" in error.message
+    assert world.ids("agent-mesh") == others
+    assert world.seen()["agent-mesh"].image_id == world.docker.inspect(good)["Id"]
+    assert world.up() == ()
+    # Asked for again it fails again, and is held again.
+    with pytest.raises(GateFailed):
+        world.nas.release("agent-mesh")
+    assert held_in(world.nas.stack.snapshot().state)["agent-mesh"].failed == bad
+    record["image"] = good
+    all_work(world)
+
+
+def unable(world: NasWorld, good: str, reference: str) -> None:
+    """Have an image whose program is not there."""
+    context = world.folder / "unable"
+    context.mkdir()
+    lines = (f"FROM {good}", "LABEL agent-docker.stand-in=", 'ENTRYPOINT ["/no-such-program"]')
+    (context / "Dockerfile").write_text("\n".join(lines) + "\n")
+    world.docker("build", "--tag", reference, str(context))
+
+
 @pytest.mark.parametrize("whole", [False, True], ids=["engine", "operation"])
 def test_an_update_that_is_killed_is_finished_by_the_next(world: NasWorld, whole: bool) -> None:  # noqa: FBT001 - a parameter
     world.up()
@@ -174,6 +206,8 @@ def test_a_network_that_no_update_recorded_is_made_anew(world: NasWorld) -> None
     world.nas.destroy()
     network = f"{PREFIX}{world.settings['nas'].get('network', 'agent-platform')}"
     # As a create leaves it whose engine was killed before it heard of it.
+    ungated = Ungated(folder=world.target.state, stack="nas")
+    ungated.begin({}, updates=0, now=world.daemon.require_recent())
     world.docker("network", "create", "--label", "agent-docker.stack=nas", network)
     world.up()
     healed(world)
@@ -188,6 +222,26 @@ def test_a_network_of_somebody_else_is_named_and_left_alone(world: NasWorld) -> 
     assert "`nas.network`" in (error.hint or "")
     assert world.docker("network", "ls", "--quiet", "--no-trunc").split().count(id_) == 1
     world.docker("network", "rm", network)
+    world.up()
+    healed(world)
+
+
+def test_a_container_of_somebody_else_is_named_and_left_alone(world: NasWorld) -> None:
+    world.nas.destroy()
+    name, record = f"{PREFIX}doc-engine", world.service("doc-engine")
+    # As a stack of this name has it that another backend knows.
+    told = {"stack": "nas", "role": "service", "service": "doc-engine"}
+    labels = [f"--label=agent-docker.{key}={value}" for key, value in told.items()]
+    how = ("--detach", "--network=none", f"--env=PORT={record['port']}")
+    world.docker("run", "--name", name, *labels, *how, record["image"])
+    before = world.docker.inspect(name)
+    error = refused(world)
+    assert f'"/{name}" is already in use by container' in error.message
+    assert "`docker rm`" in (error.hint or "")
+    after = world.docker.inspect(name)
+    assert (after["Id"], after["State"]) == (before["Id"], before["State"])
+    assert after["State"]["Running"]
+    world.docker("rm", "--force", name)
     world.up()
     healed(world)
 

@@ -16,6 +16,8 @@ import httpx
 import pytest
 
 from bench import figures
+from cli.nas_views import now, view_of, with_images
+from operations.errors import Failed
 from operations.nas import GateFailed
 from operations.nas_records import held_in
 from tests.docker.daemon import Docker, until
@@ -166,6 +168,29 @@ def test_a_broken_image_is_put_back_and_says_so(world: NasWorld) -> None:
     assert held_in(world.nas.stack.snapshot().state) == {}
     url = f"http://{ADDRESS}:{record['port']}/health"
     assert httpx.get(url, trust_env=False).json()["version"].startswith("0.3.0")
+
+
+def test_an_image_that_cannot_be_pulled_is_told(world: NasWorld) -> None:
+    record = world.service("agent-mesh")
+    good, ids = record["image"], world.ids()
+    record["image"] = f"{VERSION}:9.9.9"
+    with pytest.raises(Failed):
+        world.up()
+    assert well(world) == 12
+    assert world.ids() == ids
+    assert running_another(world) == ["agent-mesh"]
+    record["image"] = good
+    world.up()
+    assert world.ids() == ids
+    assert running_another(world) == []
+
+
+def running_another(world: NasWorld) -> list[str]:
+    services, seen = world.nas.services(), world.daemon.look("nas")
+    images = world.daemon.image_ids([one.image for one in services])
+    verdicts = world.nas.gate(world.daemon).once(services, seen)
+    view = view_of("local", "nas", services, seen, verdicts, {}, now())
+    return [one.service for one in with_images(view, images).services if one.another_image]
 
 
 def test_an_update_restarts_one_and_takes_no_time(world: NasWorld) -> None:

@@ -258,6 +258,14 @@ def test_memory_without_swap_is_a_change_after_a_refresh(
     plugin.delete("Container", made)
 
 
+def test_swap_without_a_limit_settles(plugin: Plugin, docker: Docker, box: str) -> None:
+    del box
+    news = container("free", networkMode="none", memory=64, memorySwap=-1)
+    made = plugin.create("Container", news)
+    assert docker.inspect("free")["HostConfig"]["MemorySwap"] == -1
+    plugin.delete("Container", plugin.settled("Container", made, news))
+
+
 def test_a_health_check_edited_in_place_comes_back_after_a_refresh(
     plugin: Plugin, docker: Docker, box: str
 ) -> None:

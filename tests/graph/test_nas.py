@@ -6,11 +6,13 @@ import pulumi
 import pytest
 from pulumi.runtime import mocks
 
+from components.nas_service import NasService, NasServiceArgs
 from components.postgres_schema import bootstrap_sql
-from contracts.services import PostgresSchema
+from contracts.services import PostgresSchema, Service
+from localcloud.plugins.docker.sameness import same
 from stacks import nas
 from tests.graph.conftest import REFERENCE_TYPE, Graph, Json, Resource
-from tests.unit.nas_documents import ACCOUNT, ZONE, by_name, shipped
+from tests.unit.nas_documents import ACCOUNT, ZONE, by_name, service, shipped
 
 CONTAINER = "docker:index/container:Container"
 COMMAND = "command:local:Command"
@@ -131,6 +133,32 @@ def test_nothing_a_daemon_fills_in_is_left_open(built: Graph) -> None:
             assert port["ip"] == "127.0.0.1"
 
 
+def test_capabilities_are_spelled_as_the_daemon_tells_them_back(graph: Graph) -> None:
+    record = by_name({"services": graph.config["services"]})["minio"]
+    record["capabilities"] = ["DAC_OVERRIDE", "CAP_CHOWN", "CHOWN"]
+    graph.run(nas.build)
+    told: Json = {"adds": ["CAP_CHOWN", "CAP_DAC_OVERRIDE"], "drops": ["ALL"]}
+    assert container(graph, "minio")["capabilities"] == told
+    assert same("capabilities", told, container(graph, "minio")["capabilities"])
+    # One that keeps none says nothing of any.
+    assert container(graph, "redis")["capabilities"] == {"drops": ["ALL"]}
+
+
+@pytest.mark.parametrize(("swap_limit", "swap"), [(True, 64), (False, -1)])
+def test_without_a_limit_of_swap_none_is_asked_for(
+    graph: Graph,
+    swap_limit: bool,  # noqa: FBT001 - a case
+    swap: int,
+) -> None:
+    one = Service.model_validate(service(memoryMb=64))
+    args = NasServiceArgs(
+        service=one, image=one.image, stack="nas", network="n", swap_limit=swap_limit
+    )
+    graph.run(lambda: NasService("a", args) and None)
+    made = container(graph, "a")
+    assert (made["memory"], made["memorySwap"]) == (64, swap)
+
+
 def test_durations_are_spelled_as_go_prints_them(built: Graph) -> None:
     check = container(built, "postgres")["healthcheck"]
     assert (check["interval"], check["startPeriod"]) == ("10s", "1m0s")
@@ -205,6 +233,14 @@ def told(graph: Graph) -> str:
     graph.run(nas.build)
     labels = {row["label"]: row["value"] for row in container(graph, "redis")["labels"]}
     return str(labels["agent-docker.given"])
+
+
+def test_a_daemon_that_counts_no_swap_is_told_no_limit(graph: Graph) -> None:
+    graph.config["nas"]["swapLimit"] = False
+    graph.run(nas.build)
+    made = container(graph, "redis")
+    assert made["memorySwap"] == -1
+    assert made["memory"] > 0
 
 
 def test_secrets_are_in_files_only(built: Graph) -> None:

@@ -10,10 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from docker.errors import ImageNotFound
 from typer.testing import CliRunner, Result
 
 from cli import nas as commands
-from cli import nas_edit, nas_local, nas_profile
+from cli import nas_edit, nas_local, nas_profile, nas_views
 from cli.app import app
 from cli.ending import mistakes
 from cli.files import LocalFiles
@@ -23,7 +24,8 @@ from contracts.backups import Manifest, backup_id
 from contracts.errors import AgentDockerError, SettingsError
 from contracts.nas import Held
 from contracts.outputs import ServiceOutput
-from operations.daemon import Probe, Seen
+from operations import daemon as daemon_module
+from operations.daemon import Daemon, Probe, Seen
 from operations.errors import NoSuchService
 from operations.gate import Verdict
 from operations.nas import Deployed
@@ -33,6 +35,7 @@ from operations.target import Target
 from tests.unit.nas_documents import ROOT, shipped
 from tests.unit.test_nas_gate import REDIS, SEEN
 
+DIGEST = "sha256:" + "0123456789abcdef" * 4
 NOW = SEEN.started
 assert NOW is not None
 
@@ -44,6 +47,7 @@ class FakeNas:
     services_: list[ServiceOutput]
     held: dict[str, Held] = field(default_factory=dict)
     seen: dict[str, Seen] = field(default_factory=lambda: {"x-redis": SEEN})
+    images: dict[str, str] = field(default_factory=lambda: {REDIS.image: SEEN.image_id})
     calls: list[Any] = field(default_factory=list)
     said: str = "a line"
 
@@ -68,6 +72,9 @@ class FakeNas:
 
     def look(self, _stack: str) -> dict[str, Seen]:
         return self.seen
+
+    def image_ids(self, references: Sequence[str]) -> dict[str, str]:
+        return {name: id_ for name, id_ in self.images.items() if name in references}
 
     @property
     def is_local(self) -> bool:
@@ -204,6 +211,65 @@ def test_a_service_that_is_held_back_is_not_well(fake: FakeNas) -> None:
     assert "redis is held back" in run("status").output
 
 
+@pytest.mark.parametrize("images", [{}, {REDIS.image: "sha256:2"}])
+def test_a_service_that_runs_another_image_is_not_well(
+    fake: FakeNas, images: dict[str, str]
+) -> None:
+    fake.images = images
+    result = run("status", "--json")
+    assert result.exit_code == 1
+    (row,) = json.loads(result.stdout)["services"]
+    assert (row["anotherImage"], row["healthy"], row["heldBack"]) == (True, True, None)
+    result = run("status")
+    assert result.exit_code == 1
+    assert "1 of 1 services work" in result.output
+    assert "redis runs another image than declared: redis:7 is not what" in result.output
+
+
+def test_a_service_without_a_container_runs_no_other_image(fake: FakeNas) -> None:
+    fake.seen, fake.images = {}, {}
+    assert "another image" not in run("status").output
+
+
+@pytest.mark.parametrize(
+    ("declared", "image", "held", "shown"),
+    [
+        ("redis:7", "redis:7", False, "7"),
+        ("redis:7", f"redis:7@{DIGEST}", False, "7 sha256:0123456789ab"),
+        (f"redis@{DIGEST}", f"redis@{DIGEST}", False, "sha256:0123456789ab"),
+        # The digest of what runs instead says nothing of what is declared.
+        ("redis:7", f"redis:6@{DIGEST}", True, "7"),
+    ],
+)
+def test_the_locked_digest_is_beside_the_version(
+    declared: str,
+    image: str,
+    held: bool,  # noqa: FBT001 - a case
+    shown: str,
+) -> None:
+    one = REDIS.model_copy(update={"declared": declared, "image": image})
+    back = {"redis": Held(failed="redis:7", image="redis:6", reason="r")} if held else {}
+    verdict = {"redis": Verdict(service="redis")}
+    view = view_of("local", "nas", [one], {"x-redis": SEEN}, verdict, back, NOW)
+    assert nas_views._declared(view.services[0]) == shown
+
+
+def test_images_that_the_daemon_lacks_have_no_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    def inspect_image(reference: str) -> dict[str, str]:
+        if reference == "redis:7":
+            return {"Id": "sha256:1"}
+        raise ImageNotFound("no such image")
+
+    @contextmanager
+    def api(_url: str, *, timeout: float | None) -> Iterator[Any]:
+        del timeout
+        yield SimpleNamespace(inspect_image=inspect_image)
+
+    monkeypatch.setattr(daemon_module, "docker_api", api)
+    found = Daemon(url="unix:///d.sock").image_ids(["redis:7", "redis:8"])
+    assert found == {"redis:7": "sha256:1"}
+
+
 def test_logs_are_shown_or_followed(fake: FakeNas) -> None:
     assert run("logs", "redis", "--tail", "7").output.endswith("a line\n")
     assert ("x-redis", 7) in fake.calls
@@ -329,6 +395,8 @@ def test_production_takes_the_settings_file_as_it_is(tmp_path: Path) -> None:
     profile = production_nas(env)
     assert profile.target.document == {"encryptionsalt": "v1:abc"}
     assert "canary-token" in profile.target.secrets
+    database = {**env, "PULUMI_BACKEND_URL": "postgres://me:canary-word@db/state"}
+    assert "canary-word" in production_nas(database).target.secrets
     assert profile.target.settings["nas"]["docker"].startswith("ssh://")
     with pytest.raises(SettingsError, match="PULUMI_BACKEND_URL is not set"):
         production_nas({"AGENT_DOCKER_SETTINGS_DIR": str(tmp_path)})

@@ -70,3 +70,36 @@ def test_a_cut_off_update_is_finished_by_nas_up() -> None:
     error = explained(CutOff("it was killed", hint="`agent-docker recover`"), (), {})
     assert isinstance(error, CutOff)
     assert "nas up" in (error.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (
+            "unable to pull image x/y:1: error pulling image x/y:1: manifest unknown",
+            "see that the image exists",
+        ),
+        ("image x/y:1 cannot be pulled: manifest unknown", "see that the image exists"),
+        (
+            "Unable to start container: Bind for 127.0.0.1:6379: port is already allocated",
+            "end what listens there",
+        ),
+        (
+            'Unable to start container: Error response from daemon: exec: "/x": no such file',
+            "of the NAS's architecture",
+        ),
+        (
+            "container a (0123456789ab): cannot be started: exec format error",
+            "of the NAS's architecture",
+        ),
+        (
+            'Conflict. The container name "/a" is already in use by container "0123".',
+            "remove it with `docker rm`, or use another `nas.prefix`",
+        ),
+    ],
+)
+def test_the_daemons_reasons_have_a_hint_whoever_tells_them(text: str, hint: str) -> None:
+    error = told(message(CONTAINER, "a", text))
+    assert error.message == f"a: {text}"
+    assert hint in (error.hint or "")
+    assert len((error.hint or "").splitlines()) == 1

@@ -211,7 +211,7 @@ def test_a_record_of_docker_is_read() -> None:
         *("x-redis", "starting", 2),
         ("a", "b"),
     )
-    assert seen.started == datetime(2026, 1, 1, 0, 0, 1, tzinfo=UTC)
+    assert seen.started == datetime(2026, 1, 1, 0, 0, 1, 123456, tzinfo=UTC)
     never = {**row["State"], "StartedAt": "0001-01-01T00:00:00Z", "Health": None}  # type: ignore[dict-item]
     assert seen_in({**row, "State": never}).started is None
 

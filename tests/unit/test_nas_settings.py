@@ -11,6 +11,7 @@ from contracts.services import Service
 from contracts.settings import parse, require_secrets
 from tests.unit.nas_documents import by_name, documents, ingress, service, shipped
 
+FILES_OF_A = {"name": "a-files", "path": "/data"}
 TWELVE = {
     "gitlab-webhook-server": 3001,
     "agent-mesh": 3005,
@@ -107,6 +108,24 @@ def test_a_thirteenth_is_six_lines() -> None:
         ({"a": service(port=None)}, "services.a: health.http needs a `port`"),
         ({"a": service(files={"../x": ""})}, "is no file's name"),
         ({"a": service(files={"x": "${A}"})}, "a secret is written ${name}"),
+        ({"a": service(files={"x": ""})}, "services.a.files: x is empty"),
+        (
+            {"a": service(files={"x": "y"}), "b": service(port=1, volumes=[FILES_OF_A])},
+            "b.volumes: 'a-files' is the volume of a's `files`: call it otherwise",
+        ),
+        (
+            {"a": service(files={"x": "y"}, volumes=[FILES_OF_A])},
+            "a.volumes: 'a-files' is the volume of a's `files`: call it otherwise",
+        ),
+        (
+            {"a": service(files={"x": "y"}), "a-files": service(port=1)},
+            "a-files: a's `files` are written by a container of this name: call the service",
+        ),
+        ({"a": service(capabilities=["chown"])}, "services.a.capabilities.0"),
+        ({"a": service(capabilities=["non sense"])}, "services.a.capabilities.0"),
+        ({"a": service(capabilities=["CAP_"])}, "services.a.capabilities.0"),
+        ({"a": service(capabilities=["ALL"])}, "ALL would keep every capability"),
+        ({"a": service(capabilities=["CAP_ALL"])}, "ALL would keep every capability"),
         ({"a": service(volumes=[{"name": "v", "path": "/run/secrets"}])}, "is where `files` are"),
         (
             {"a": service(volumes=[{"name": "v", "path": "/x"}, {"name": "w", "path": "/x/"}])},
@@ -149,6 +168,22 @@ def test_ports_may_be_published_nowhere_and_only_at_an_address() -> None:
     assert documents({"a": service()}, nas=nas).nas.publish is None
     with pytest.raises(SettingsError, match="must be an IP address of the NAS or null"):
         documents({"a": service()}, nas={"docker": "unix:///s", "publish": "nas"})
+
+
+def test_names_of_files_are_free_where_there_are_none() -> None:
+    whole = documents({"a": service(volumes=[FILES_OF_A]), "a-files": service(port=1)})
+    assert set(whole.services.root) == {"a", "a-files"}
+
+
+def test_capabilities_go_by_both_of_their_names() -> None:
+    one = Service.model_validate(service(capabilities=["SYS_NICE", "CAP_CHOWN", "CHOWN"]))
+    assert one.kept_capabilities == ("CAP_CHOWN", "CAP_SYS_NICE")
+
+
+def test_swap_is_limited_unless_the_kernel_cannot() -> None:
+    assert documents({"a": service()}).nas.swap_limit
+    free = documents({"a": service()}, nas={"docker": "unix:///s", "swapLimit": False})
+    assert not free.nas.swap_limit
 
 
 def test_all_mistakes_are_told_at_once() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from contracts.program import INSTANCE_TYPE
-from operations.state import StackState, read
+from operations.state import RecordedResource, StackState, read
 
 ROOT = "urn:pulumi:gpu::agent-docker::pulumi:pulumi:Stack::agent-docker-gpu"
 PROVIDER = "urn:pulumi:gpu::agent-docker::agent-docker:gpu:GpuFleet$pulumi:providers:pulumi-python"
@@ -77,3 +77,24 @@ def test_only_creates_of_machines_are_pending() -> None:
     found = read({"resources": [row("gpu-a")], "pending_operations": operations})
     assert found.pending == ("gpu-cut",)
     assert found.slot_names == ("gpu-a", "gpu-cut")
+
+
+def test_what_was_taken_over_has_the_id_that_it_was_taken_over_by() -> None:
+    kind = "cloudflare:index/dnsRecord:DnsRecord"
+    urns = {name: f"urn:pulumi:nas::agent-docker::{kind}::{name}" for name in ("docs", "wiki")}
+    found = read(
+        {
+            "resources": [
+                {"urn": urns["docs"], "type": kind, "id": "1", "importID": "zone/1"},
+                {"urn": urns["wiki"], "type": kind, "id": "2"},
+                # Of a half-done replacement the old one is gone.
+                {"urn": urns["wiki"], "type": kind, "id": "3", "pendingReplacement": True},
+                {"urn": ROOT, "type": "pulumi:pulumi:Stack"},
+            ]
+        }
+    )
+    assert found.there == (
+        RecordedResource(kind=kind, name="docs", id="1", imported="zone/1"),
+        RecordedResource(kind=kind, name="wiki", id="2"),
+    )
+    assert found.ids == {"1", "2"}
