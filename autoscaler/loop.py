@@ -79,7 +79,7 @@ class Autoscaler:
         else:
             # Another one works, or nobody can be sure of it: begin anew when it is our turn.
             self._remembered, self._stored, self.eyes.stale = None, None, True
-            self._decide_at, self._count = 0.0, 0
+            self._decide_at, self._count, self._settled = 0.0, 0, False
             if (text := self.lease_trouble()) is not None:
                 problems.add(Topic.REDIS, text)
             self.reports.follower(self.clock.wall())

@@ -6,6 +6,7 @@ import pytest
 
 from contracts.errors import AgentDockerError
 from operations.errors import Busy, Conflict, CutOff, Failed, LeaseLost, Unclear
+from operations.leadership import Leadership
 from tests.unit.autoscaler_fakes import NAMES, slot_set
 from tests.unit.test_autoscaler_loop import PREFIX, World, make_world
 
@@ -210,6 +211,33 @@ def test_what_a_cut_off_update_was_to_end_gets_no_work_before_that_is_finished(
     assert world.store.remembered().leaving == frozenset()
     # It was not ended after all: it serves again.
     assert going in world.router.takes
+
+
+def test_what_another_leader_was_to_end_is_not_forgotten_for_an_update_of_before(
+    world: World,
+) -> None:
+    world.has(2)
+    world.depth = 0
+    world.pool.holding = True
+    world.tick(2)
+    # Another one takes over, and is cut off in the midst of an update of its own.
+    world.redis.delete(f"{PREFIX}:lease")
+    other = Leadership(world.redis, PREFIX, holder="two", clock=world.time.clock.mono)
+    other.campaign()
+    world.fleet.fails = [LeaseLost("taken over")]
+    world.pool.finish()
+    world.pool.holding = False
+    world.tick()
+    assert not world.leadership.held
+    left = world.store.remembered().model_copy(update={"leaving": frozenset(NAMES[:2])})
+    world.store.remember(left)
+    world.redis.delete(f"{PREFIX}:lease")
+    world.depth = 100
+    world.fleet.fails = [Busy("its engine")] * 9
+    world.tick(2)
+    assert world.leadership.held
+    assert world.router.takes == set()
+    assert world.fleet.recovered
 
 
 def test_what_serves_is_spared_by_a_recovery_though_the_memory_is_lost(world: World) -> None:
