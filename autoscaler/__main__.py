@@ -3,6 +3,7 @@
 One JSON line on standard output when it serves, JSON lines on standard error from then on.
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -46,8 +47,9 @@ def run(env: Mapping[str, str]) -> int:
         return error.exit_code
 
     def stop(number: int) -> None:
-        reports.log.info("stopping", signal=signal.Signals(number).name)
+        # First: the log may be on a full disk.
         service.stop()
+        reports.log.info("stopping", signal=signal.Signals(number).name)
 
     on_signals(stop)
     sys.stdout.write(json.dumps({"url": server.url}) + "\n")
@@ -66,7 +68,9 @@ def on_signals(stop: Callable[[int], None]) -> None:
 
     def listen() -> None:
         while True:
-            stop(asked.get())
+            # Whatever becomes of one, the next is heard.
+            with contextlib.suppress(Exception):
+                stop(asked.get())
 
     threading.Thread(target=listen, name="signals", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):

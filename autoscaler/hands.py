@@ -131,6 +131,10 @@ class Hands:
             raise outcome.error
         return outcome
 
+    def forget(self) -> None:
+        """There is nothing any more that could be recovered or changed."""
+        self.trouble, self._retry = None, Retry()
+
     def rest(self) -> None:
         """Nothing is to be done: what went wrong before is over."""
         self.trouble = None

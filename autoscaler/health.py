@@ -132,18 +132,21 @@ def judge(
         if (reason := _fault(sight, remembered, now, deadlines)) is not None
     ]
     silent = [s for s in sights if phases[s.slot] is Phase.UNHEALTHY and not s.dead]
-    if silent or deaf:
+    nobody = len(sights) > 1 and not any(sight.answered for sight in sights)
+    late: list[str] = []
+    if nobody and (silent or deaf):
         # Whether they have ever answered may be forgotten, or it may have come just too late.
-        late = {fault.slot for fault in faults}
+        due_now = {fault.slot for fault in faults}
         starting = [s for s in sights if phases[s.slot] is Phase.STARTING and not s.dead]
+        late = [sight.slot for sight in starting if sight.slot in due_now]
         silent += [sight for sight in starting if sight.slot in late]
     halted, suspects = None, frozenset[str]()
     many = len(silent) > 1 and len(silent) > HALT_SHARE * len(sights)
     # Those that boot cannot tell yet; once one of them answers, we know that we hear.
-    nobody = silent and len(sights) > 1 and not any(sight.answered for sight in sights)
-    if many or nobody:
+    if many or (nobody and silent):
         halted = f"{len(silent)} of {len(sights)} machines fell silent: is it our network?"
-        suspects = frozenset(sight.slot for sight in silent)
+        # One that has never served is still tried elsewhere: if that answers, it was not us.
+        suspects = frozenset(sight.slot for sight in silent) - set(late[:1])
         faults = [fault for fault in faults if fault.slot not in suspects]
     return Health(members=members, faults=tuple(faults), halted=halted, suspects=suspects)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from autoscaler import drains, health, ledger, modes
 from autoscaler.drains import Drained
 from autoscaler.eyes import Eyes, Look
-from autoscaler.hands import UPDATE, Avoid, Hands
+from autoscaler.hands import RECOVER, UPDATE, Avoid, Hands
 from autoscaler.health import Deadlines, Fault, Health, Sight
 from autoscaler.ledger import Ledger
 from autoscaler.model import Observed, Reading
@@ -27,7 +27,7 @@ from autoscaler.signals import Signal
 from autoscaler.store import Mode, Store
 from autoscaler.world import Clock
 from contracts.slots import SlotSet
-from operations.errors import CutOff, Interrupted
+from operations.errors import CutOff, Failed, Interrupted
 from operations.known import Known
 from operations.leadership import Leadership
 from operations.stack import Applied
@@ -64,8 +64,9 @@ class Autoscaler:
     # What the running update replaces, and whether it has done so.
     _replacing: tuple[tuple[Sight, ...], tuple[Fault, ...]] = field(default=((), ()), init=False)
     _done_replacing: bool = field(default=False, init=False)
-    # Whether nothing of ours can be ending a machine any more.
+    # Whether nothing of ours can be ending a machine any more; whether a recovery has failed.
     _settled: bool = field(default=False, init=False)
+    _unfinished: bool = field(default=False, init=False)
 
     def tick(self) -> Problems:
         """Look once, and do what is due; what kept it from that is returned."""
@@ -79,7 +80,7 @@ class Autoscaler:
         else:
             # Another one works, or nobody can be sure of it: begin anew when it is our turn.
             self._remembered, self._stored, self.eyes.stale = None, None, True
-            self._decide_at, self._count, self._settled = 0.0, 0, False
+            self._decide_at, self._count, self._settled, self._unfinished = 0.0, 0, False, False
             if (text := self.lease_trouble()) is not None:
                 problems.add(Topic.REDIS, text)
             self.reports.follower(self.clock.wall())
@@ -98,13 +99,17 @@ class Autoscaler:
             return
         now = self.clock.wall()
         before = self._landed(self._remembered or self.store.remembered().until(now), now)
-        before = self._returned(before)
+        before = self._returned(before, known)
         self._count_cost(look, now)
         remembered = self._strays(look, before, now, problems)
         remembered = health.heard(look.sights, drains.kept(remembered, look.sights), now)
         self._tell_boots(look, before, remembered, now)
+        deadlines = Deadlines(
+            boot=self.settings.boot_deadline_seconds,
+            unhealthy=self.settings.unhealthy_deadline_seconds,
+        )
         deaf = look.router_answers is False
-        found = health.judge(look.sights, remembered, now, self._deadlines(), deaf=deaf)
+        found = health.judge(look.sights, remembered, now, deadlines, deaf=deaf)
         if found.halted:
             problems.add(Topic.HEALTH, found.halted)
         # Judged by what the router said before it is told anything new.
@@ -122,8 +127,7 @@ class Autoscaler:
         remembered = self._register(look, found, remembered, problems)
         ended = tuple(done for done in ended if done.slot in remembered.drains)
         remembered = self._act(look, mode, found, ended, remembered)
-        names = [sight.slot for sight in look.sights]
-        self._remember(health.pruned(remembered, names, now))
+        self._remember(health.pruned(remembered, [sight.slot for sight in look.sights], now))
         picture = Picture(look=look, found=found, ledger=self.ledger, operation=self.hands.busy)
         self.reports.leader(now, picture)
         self._report()
@@ -153,6 +157,7 @@ class Autoscaler:
         self.reports.ended(outcome)
         cut = isinstance(outcome.error, CutOff | Interrupted)
         self._settled = outcome.error is None or (outcome.name == UPDATE and not cut)
+        self._unfinished = outcome.name == RECOVER and type(outcome.error) is Failed
         if isinstance(outcome.result, Applied):
             self.eyes.updated(outcome.result.state)
             self._done_replacing = True
@@ -169,19 +174,11 @@ class Autoscaler:
             known = self.eyes.known
             if known is not None and not self.hands.fleet.is_whole(known.state):
                 self.hands.ask_recovery()
-        for topic, text in (
-            (Topic.STACK, self.eyes.trouble),
-            (Topic.OPERATION, self.hands.trouble),
-        ):
+        troubles = {Topic.STACK: self.eyes.trouble, Topic.OPERATION: self.hands.trouble}
+        for topic, text in troubles.items():
             if text is not None:
                 problems.add(topic, text)
         return self.eyes.known
-
-    def _deadlines(self) -> Deadlines:
-        return Deadlines(
-            boot=self.settings.boot_deadline_seconds,
-            unhealthy=self.settings.unhealthy_deadline_seconds,
-        )
 
     def _count_cost(self, look: Look, now: float) -> None:
         if self.ledger is None:
@@ -301,14 +298,18 @@ class Autoscaler:
         ended: tuple[Drained, ...],
         remembered: Remembered,
     ) -> Remembered:
+        state = look.known.state
+        if state.slots is None and not self.eyes.stale and self.hands.fleet.is_whole(state):
+            # Nor is there anything to recover: what was decided and begun before counts no more.
+            self.hands.forget()
+            return remembered
         if remembered.leaving and not self.hands.busy:
             # Of an update that was cut off, perhaps one of another autoscaler's.
             self.hands.ask_recovery()
-        if mode.kind in {"paused", "dry-run"} or not self.hands.free:
-            return remembered
+        idle = mode.kind in {"paused", "dry-run"} or not self.hands.free
         fence = self.leadership.fence
         # Looking has taken its time: without a number this would be a person's update.
-        if fence is None or not self.leadership.held:
+        if idle or fence is None or not self.leadership.held:
             return remembered
         if self.hands.must_recover:
             out = remembered.drains.keys() | remembered.leaving
@@ -318,8 +319,7 @@ class Autoscaler:
             ]
             self.hands.recover(fence, end_at_most=self.settings.orphan_budget, spare=spare)
             return remembered
-        # What was decided before it was destroyed counts no more.
-        if self.eyes.stale or look.known.state.slots is None:
+        if self.eyes.stale or state.slots is None:
             return remembered
         now = self.clock.wall()
         faults = tuple(
@@ -327,7 +327,6 @@ class Autoscaler:
             for fault in health.due(found.faults, remembered, now)
             if fault.slot not in remembered.drains
         )
-        state = look.known.state
         here = {sight.slot for sight in look.sights}
         change = Change(
             count=self._count,
@@ -342,7 +341,7 @@ class Autoscaler:
         # Before it begins: should it be cut off, nobody gives work to what it was to end.
         leaving = frozenset({*change.give_up, *change.replace})
         remembered = remembered.model_copy(update={"leaving": leaving})
-        self._remember(remembered)
+        self._store(remembered)
         after = health.failed(look.sights, faults, remembered, now)
         machines, hosts = health.avoided(after, now)
         now_on = {s.slot: s.record.machine for s in look.sights if s.record and s.record.machine}
@@ -356,10 +355,20 @@ class Autoscaler:
             self.reports.event("replacing", slot=fault.slot, reason=fault.reason)
         return remembered
 
-    def _returned(self, remembered: Remembered) -> Remembered:
+    def _returned(self, remembered: Remembered, known: Known) -> Remembered:
         """`remembered` once what was to end their machines is over: what lives serves again."""
-        settled, self._settled = self._settled, False
-        return remembered.model_copy(update={"leaving": frozenset()}) if settled else remembered
+        over = self._settled or (
+            self._unfinished and not self.eyes.stale and self.hands.fleet.is_whole(known.state)
+        )
+        slots = known.state.slots or SlotSet()
+        leaving = frozenset[str]() if over else remembered.leaving & set(slots.names)
+        return remembered.model_copy(update={"leaving": leaving})
+
+    def ended(self) -> None:
+        """Before the process ends: what its last operation came to is remembered."""
+        self._collect()
+        if self._settled and self._remembered is not None and self.leadership.held:
+            self._store(self._remembered.model_copy(update={"leaving": frozenset()}))
 
     def _landed(self, remembered: Remembered, now: float) -> Remembered:
         """`remembered` once replacements have been made: their machines have failed."""
@@ -378,6 +387,10 @@ class Autoscaler:
 
     def _remember(self, remembered: Remembered) -> None:
         self._remembered = remembered
+        self._store(remembered)
+        self._settled, self._unfinished = False, False
+
+    def _store(self, remembered: Remembered) -> None:
         if remembered != self._stored:
             self.store.remember(remembered)
             self._stored = remembered

@@ -13,8 +13,8 @@ from redis import Redis
 
 from autoscaler import settings as settings_module
 from autoscaler.actuator import Actuator
-from autoscaler.backoff import Retry, after
-from autoscaler.eyes import READING, Eyes, unread
+from autoscaler.backoff import Retry, after, as_failure
+from autoscaler.eyes import READING, Eyes
 from autoscaler.hands import Hands
 from autoscaler.ledger import Ledger
 from autoscaler.loop import Autoscaler
@@ -134,9 +134,10 @@ class Service:
         while not self._stopping.is_set():
             problems = Problems()
             try:
-                return self.reader.known(verify=True)
+                # Nobody waits for it yet, and what just starts may be slow.
+                return self.fleet.known(verify=True)
             except (AgentDockerError, OSError) as found:
-                error = unread(found)
+                error = as_failure(found)
                 problems.add(Topic.STACK, error.message)
                 retry = after(error, retry, self.clock.mono(), spread=random.random())  # noqa: S311 - spreads load
             self.reports.problems(self.clock.wall(), problems)
@@ -158,11 +159,11 @@ class Service:
         def router(url: str) -> HttpRouter:
             return HttpRouter(url=url)
 
-        with self.fleet.cloud() as cloud:
+        with self.fleet.cloud() as cloud, contextlib.closing(HttpProbe()) as probe:
             eyes = Eyes(
                 fleet=self.reader,
                 cloud=cloud,
-                probe=HttpProbe(),
+                probe=probe,
                 router=router,
                 router_url=self.settings.router,
                 clock=self.clock,
@@ -230,3 +231,8 @@ class Service:
         longest = self.limits.first_wait + self.limits.second_wait + LONGEST_CREATE
         asked = self.clock.mono() - self._ending
         autoscaler.hands.actuator.wait(max(0.0, longest - asked))
+        try:
+            autoscaler.ended()
+        except Exception:
+            # The next start recovers for nothing, at worst.
+            self.reports.log.exception("the end is not remembered")

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -90,10 +91,21 @@ class HttpProbe:
     transport: httpx.AsyncBaseTransport | None = None
     # Loading the trust store costs 35 ms of CPU.
     _tls: ssl.SSLContext = field(default_factory=httpx.create_ssl_context, init=False)
+    # Kept: the end of a loop would wait for names that nobody resolves.
+    _runner: asyncio.Runner = field(default_factory=asyncio.Runner, init=False)
+
+    def __post_init__(self) -> None:
+        # Names are resolved in threads, and those of machines that are gone take their time.
+        threads = ThreadPoolExecutor(_PROBES_AT_ONCE, thread_name_prefix="resolver")
+        self._runner.get_loop().set_default_executor(threads)
+
+    def close(self) -> None:
+        """Ask nobody any more."""
+        self._runner.close()
 
     def __call__(self, urls: Mapping[str, str]) -> Mapping[str, bool]:
         """Which of `urls`, by name, answer."""
-        return asyncio.run(self._ask(urls)) if urls else {}
+        return self._runner.run(self._ask(urls)) if urls else {}
 
     async def _ask(self, urls: Mapping[str, str]) -> Mapping[str, bool]:
         at_once = asyncio.Semaphore(_PROBES_AT_ONCE)

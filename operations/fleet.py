@@ -253,7 +253,7 @@ class Fleet:
         spare: Collection[str],
     ) -> Recovery:
         if intent is not None:
-            intent = intent.sparing(spare, state.slots)
+            intent = intent.sparing(spare, state)
         with self.cloud() as client:
             live = known.machines(client)
             limits = {"minimum": known.fleet.min, "maximum": known.fleet.max}

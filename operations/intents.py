@@ -46,9 +46,23 @@ class Intent(BaseModel):
             (self.slots.slots, self.updates + 1),
         }
 
-    def sparing(self, names: Collection[str], recorded: SlotSet | None) -> "Intent":
-        """The same, but for the slots `names` that are `recorded`: those stay as they are."""
-        kept = {slot.name: slot for slot in (recorded or SlotSet()).slots if slot.name in names}
+    def sparing(self, names: Collection[str], state: StackState) -> "Intent":
+        """The same, but that the machines of the slots `names` stay.
+
+        What was asked of a slot before this update holds on, unless its machine is of this update
+        already.
+        """
+        asked = set(self.slots.names)
+        machines = {one.slot: (one.generation, one.revision) for one in state.machines}
+        kept = {
+            slot.name: slot
+            for slot in (state.slots or SlotSet()).slots
+            if slot.name in names
+            and (
+                slot.name not in asked
+                or machines.get(slot.name) == (slot.generation, slot.revision)
+            )
+        }
         slots = {slot.name: slot for slot in self.slots.slots} | kept
         return self.model_copy(
             update={

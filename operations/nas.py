@@ -214,8 +214,10 @@ class Nas:
             self._ungated.clear()
             raise
         except (Busy, Refused, WrongPassphrase):
-            # Nothing was done.
-            self._ungated.restore(left)
+            # It may have come to what was to be put back, after the update itself.
+            with contextlib.suppress(AgentDockerError):
+                if self._state().updates == before.updates:
+                    self._ungated.restore(left)
             raise
         except AgentDockerError:
             with contextlib.suppress(AgentDockerError):

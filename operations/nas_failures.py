@@ -36,9 +36,9 @@ _TEXTS: Mapping[str, str] = {
         ("cannot be pulled", "error pulling image"),
         f"see that the image exists and who may read it; {_AGAIN}",
     ),
-    "is already in use by container": "that container was not made by this stack on this machine: "
-    "remove it with `docker rm`, or use another `nas.prefix` or the right PULUMI_BACKEND_URL; "
-    f"{_AGAIN}",
+    "is already in use by container": "this stack has no record of that container, and no cut-off "
+    "`agent-docker nas up` of this machine made it: remove it with `docker rm`, or use another "
+    f"`nas.prefix` or the right PULUMI_BACKEND_URL; {_AGAIN}",
     "network with name": "remove that network, which is none of this stack's or in use, or give "
     f"this one another name with `nas.network`; {_AGAIN}",
 }

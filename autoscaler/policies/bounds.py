@@ -63,12 +63,12 @@ def finish(decision: Decision, observed: Observed, limits: Limits) -> Decision:
 
 def _affordable(observed: Observed, limits: Limits) -> tuple[int, str]:
     """The most slots that the budgets allow, never below the minimum, and why."""
-    now, rate = len(observed.members), observed.cost_per_hour
+    now = len(observed.members)
     allowed, why = max(now, limits.maximum), ""
     if limits.hourly_budget is not None:
         most, reason = _within_rate(observed, limits.hourly_budget, limits)
         if most < allowed:
-            allowed, why = most, f"${rate:.3f}/h; {reason}"
+            allowed, why = most, reason
     if limits.daily_budget is not None:
         spent = observed.spent_today
         if spent is None and now < allowed:
@@ -81,10 +81,10 @@ def _affordable(observed: Observed, limits: Limits) -> tuple[int, str]:
 
 def _within_rate(observed: Observed, budget: float, limits: Limits) -> tuple[int, str]:
     """How many slots fit into `budget` $/h when the next victims go, or dearest rentals come."""
-    text = f"the hourly budget is ${budget:.3f}"
     members = observed.members
     costs = {member.slot: _cost(member, limits) for member in members}
     rate, count = sum(costs.values()), len(members)
+    text = f"${rate + observed.strays_per_hour:.3f}/h; the hourly budget is ${budget:.3f}"
     if rate <= budget + _EPSILON:
         if limits.price <= 0:
             return max(count, limits.maximum), text
@@ -106,14 +106,16 @@ def _cost(member: Member, limits: Limits) -> float:
 def victims(members: tuple[Member, ...], count: int) -> tuple[str, ...]:
     """The `count` slots that go first.
 
-    What drains already, then what does not answer, then what has not begun, then the least
-    utilized; among equals the dearest, then the youngest.
+    What drains already, then what has no machine, then what does not answer, then what has not
+    begun, then the least utilized; among equals the dearest, then the youngest.
     """
     return tuple(member.slot for member in sorted(members, key=_rank)[: max(count, 0)])
 
 
-def _rank(member: Member) -> tuple[int, float, float, float, str]:
+def _rank(member: Member) -> tuple[bool, bool, int, float, float, float, str]:
     return (
+        member.phase is not Phase.DRAINING,
+        not member.empty,
         _ORDER[member.phase],
         member.utilization,
         -member.cost_per_hour,

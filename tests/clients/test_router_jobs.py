@@ -19,13 +19,13 @@ import redis
 
 from localcloud.redis.running import running_redis
 from localcloud.router.server import running_router
-from localcloud.serving import listen
 from localcloud.vastai.cloud import Cloud
 from localcloud.vastai.rentals.lifecycle import befall
 from localcloud.vastai.rentals.rental import Order
 from localcloud.vastai.server import RunningCloud, running_cloud
 from providers import agent_router
 from providers.agent_router import Registration, RouterError
+from tests.ports import free_port
 
 Json = dict[str, object]
 ROOT = Path(__file__).parents[2]
@@ -263,9 +263,7 @@ def test_the_command_serves_until_told_to_stop_and_loses_nothing(
 
 def test_redis_may_come_later_and_go_again(cloud: RunningCloud) -> None:
     endpoint = cloud.endpoint(rented(cloud, 1)[0])
-    sock, url = listen(0)
-    sock.close()
-    port = url.rpartition(":")[2]
+    port = str(free_port())
     with (
         running_router(f"redis://127.0.0.1:{port}/0") as running,
         watched(running.url, running.admin_url) as router,

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from operations.docker_client import Unreachable
 from tests.docker.backup_world import CANARY, RECIPES, QdrantData, World, backup_world, rewritten
 from tests.docker.daemon import Docker
 from tests.docker.nas_images import healthy
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 # What they are in these tests.
@@ -260,9 +260,7 @@ def test_real_redis_is_verified_with_its_image_pulled_anew(world: World, tmp_pat
 def test_a_daemon_that_is_gone_says_nothing_of_a_backup(world: World, tmp_path: Path) -> None:
     with world.service("redis") as service:
         world.backups(tmp_path).take(service.subject)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    gone = replace(world.backups(tmp_path), url=f"tcp://127.0.0.1:{port}")
+    gone = replace(world.backups(tmp_path), url=f"tcp://127.0.0.1:{free_port()}")
     with pytest.raises(Unreachable):
         gone.verify(service.subject, gone.store.of("redis", None))
     (manifest,) = gone.store.manifests()

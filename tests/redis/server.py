@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,13 +13,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.ports import free_port
+
 DEADLINE_SECONDS = 30.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(holds: Callable[[], bool], seconds: float = DEADLINE_SECONDS) -> None:

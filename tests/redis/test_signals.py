@@ -11,7 +11,8 @@ from redis import OutOfMemoryError, Redis
 
 from autoscaler.model import Reading
 from autoscaler.signals import Signal, SignalUnreadable, make_signal, redis_stream
-from tests.redis.server import RedisServer, free_port, running_redis
+from tests.ports import free_port
+from tests.redis.server import RedisServer, running_redis
 from tests.unit.test_signals_settings import settings
 
 AT = 1_700_000_000.25

@@ -194,11 +194,13 @@ def test_one_that_worked_and_all_that_boot_unheard_halt(late: bool) -> None:  # 
     silent = {number + 1: NOW - waited for number in range(5)}
     found = judged(*sights, remembered=Remembered(ready={1: NOW - 999}, silent=silent))
     assert found.halted
-    assert found.faults == ()
+    # One that never served is tried elsewhere: if that answers, it was not our network.
+    assert list(reasons(found)) == ([NAMES[1]] if late else [])
     # One that answers shows that we hear.
     sights[4] = sight(4, answered=True)
     found = judged(*sights, remembered=Remembered(ready={1: NOW - 999}, silent=silent))
-    assert (found.halted is None) is not late
+    assert found.halted is None
+    assert len(found.faults) == (4 if late else 1)
 
 
 @pytest.mark.parametrize("deaf", [False, True])
@@ -208,7 +210,20 @@ def test_boots_that_take_too_long_halt_when_the_router_is_away_too(deaf: bool) -
     remembered = Remembered(silent={number + 1: NOW - 300 for number in range(3)})
     found = judge(sights, remembered, NOW, DEADLINES, deaf=deaf)
     assert bool(found.halted) is deaf
-    assert len(found.faults) == (0 if deaf else 3)
+    assert len(found.faults) == (1 if deaf else 3)
+    # Not while one answers.
+    sights[2] = sight(2, answered=True)
+    found = judge(sights, remembered, NOW, DEADLINES, deaf=deaf)
+    assert found.halted is None
+    assert len(found.faults) == 2
+
+
+def test_one_that_hangs_and_one_that_never_boots_are_replaced_while_others_answer() -> None:
+    sights = [sight(0), sight(1), sight(2, answered=True), sight(3, answered=True)]
+    remembered = Remembered(ready={1: NOW - 9999}, silent={1: NOW - 9999, 2: NOW - 9999})
+    found = judged(*sights, remembered=remembered)
+    assert found.halted is None
+    assert set(reasons(found)) == {NAMES[0], NAMES[1]}
 
 
 def test_those_known_to_be_dead_neither_halt_nor_wait() -> None:

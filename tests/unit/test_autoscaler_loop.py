@@ -218,6 +218,21 @@ def test_a_fleet_that_was_destroyed_is_not_rented_again(world: World, mode: Mode
     assert len(world.slots) > 1
 
 
+def test_what_was_to_be_recovered_is_over_when_the_fleet_was_destroyed(world: World) -> None:
+    """It was killed in a shrink, or saw a person's update half-way; then somebody destroyed it."""
+    world.has(2)
+    left = world.store.remembered().model_copy(update={"leaving": frozenset(NAMES[:1])})
+    world.store.remember(left)
+    world.start("two")
+    world.redis.delete(f"{PREFIX}:lease")
+    world.autoscaler.hands.ask_recovery()
+    world.fleet.update(SlotSet())
+    world.fleet.state = StackState()
+    assert world.tick(40) == {}
+    assert (world.fleet.asked, world.fleet.recovered) == ([], [])
+    assert world.store.remembered().leaving == frozenset()
+
+
 def test_what_lives_though_the_stack_was_destroyed_is_told_and_costs_no_second_machine(
     world: World,
 ) -> None:

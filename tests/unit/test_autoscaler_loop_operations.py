@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
+from redis.exceptions import ConnectionError  # noqa: A004 - as Redis calls it
 
+from autoscaler.store import Store
 from contracts.errors import AgentDockerError
 from operations.errors import Busy, Conflict, CutOff, Failed, LeaseLost, Unclear
 from operations.leadership import Leadership
@@ -248,6 +250,55 @@ def test_what_serves_is_spared_by_a_recovery_though_the_memory_is_lost(world: Wo
     world.tick(2)
     assert world.fleet.recovered
     assert world.fleet.spared == set(NAMES[:2])
+
+
+def test_a_recovery_that_fails_gives_back_what_nobody_ends_any_more(world: World) -> None:
+    """The engine ended by itself, so nothing is half done; and the market may be dry for hours."""
+    world.has(2)
+    world.depth = 0
+    world.pool.holding = True
+    world.tick(2)
+    world.fleet.fails = [CutOff("killed"), *[Failed("no offer for an empty slot")] * 9]
+    world.pool.finish()
+    world.pool.holding = False
+    world.depth = 100
+    world.tick(6)
+    assert world.fleet.recovered
+    assert world.store.remembered().leaving == frozenset()
+    assert len(world.router.takes) == 2
+
+
+def test_an_update_that_ends_well_at_the_very_end_is_not_recovered_from(world: World) -> None:
+    world.has(2)
+    world.depth = 0
+    world.pool.holding = True
+    world.tick(2)
+    assert world.store.remembered().leaving
+    world.pool.finish()
+    world.autoscaler.ended()
+    assert world.store.remembered().leaving == frozenset()
+    world.start("two")
+    world.redis.delete(f"{PREFIX}:lease")
+    world.tick(4)
+    assert world.fleet.recovered == []
+
+
+def test_what_cannot_be_remembered_is_not_begun(world: World) -> None:
+    world.has(2)
+    world.depth = 0
+    world.tick()
+
+    def away(_store: Store, _remembered: object) -> None:
+        raise ConnectionError("Redis is away")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "remember", away)
+        world.tick()
+    assert world.fleet.asked == []
+    assert world.autoscaler.hands.must_recover is False
+    world.tick(2)
+    assert len(world.fleet.asked) == 1
+    assert world.fleet.recovered == []
 
 
 def test_an_update_that_failed_gives_its_victims_their_work_back(world: World) -> None:

@@ -2,8 +2,9 @@
 
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
@@ -25,8 +26,30 @@ def answer(request: httpx.Request) -> httpx.Response:
             return httpx.Response(503)
 
 
-def test_who_answers_well_is_healthy() -> None:
-    probe = HttpProbe(httpx.MockTransport(answer))
+class Well(BaseHTTPRequestHandler):
+    """A machine that answers."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's
+        """Say nothing."""
+
+
+Made = Callable[..., HttpProbe]
+
+
+@pytest.fixture
+def made() -> Iterator[Made]:
+    """Makes probes."""
+    with ExitStack() as opened:
+        yield lambda *given: opened.enter_context(closing(HttpProbe(*given)))
+
+
+def test_who_answers_well_is_healthy(made: Made) -> None:
+    probe = made(httpx.MockTransport(answer))
     assert probe({}) == {}
     urls = {name: f"http://{name}/" for name in ("well", "elsewhere", "slow", "ill")}
     urls["none"] = "http://well:port/"
@@ -73,28 +96,57 @@ OK = b"HTTP/1.1 200 OK\r\n"
     ids=["body", "chunks", "header", "nonsense"],
 )
 def test_a_host_that_drips_holds_nobody_up(
-    monkeypatch: pytest.MonkeyPatch, head: bytes, drop: bytes, *, healthy: bool
+    made: Made, monkeypatch: pytest.MonkeyPatch, head: bytes, drop: bytes, *, healthy: bool
 ) -> None:
     monkeypatch.setattr(world, "_PROBE_SECONDS", 0.3)
     found: dict[str, bool] = {}
     with dripping(head, drop) as url:
-        asking = threading.Thread(target=lambda: found.update(HttpProbe()({"a": url})))
+        asking = threading.Thread(target=lambda: found.update(made()({"a": url})))
         asking.start()
         asking.join(timeout=10)
         assert found == {"a": healthy}
 
 
-def test_a_probe_asks_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[httpx.AsyncClient] = []
+def test_names_that_nobody_resolves_hold_nobody_up(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of many machines that boot, or are gone, while the name server is slow."""
+    monkeypatch.setattr(world, "_PROBE_SECONDS", 5.0)
+    resolved, over = socket.getaddrinfo, threading.Event()
+
+    def resolve(host: object, *rest: object, **more: object) -> object:
+        if "lost" in str(host):
+            over.wait(60)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return resolved("127.0.0.1", *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Well) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        names = [f"lost-{number}" for number in range(40)]
+        names += [f"well-{number}" for number in range(20)]
+        urls = {name: f"http://{name}.test:{server.server_port}/" for name in names}
+        try:
+            found = made()(urls)
+        finally:
+            over.set()
+            server.shutdown()
+            thread.join()
+    assert found == {name: name.startswith("well") for name in urls}
+
+
+def test_a_probe_asks_no_proxy(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    clients: list[httpx.AsyncClient] = []
 
     class Client(httpx.AsyncClient):
         def __init__(self, **given: object) -> None:
             super().__init__(**given)  # type: ignore[arg-type]
-            made.append(self)
+            clients.append(self)
 
     monkeypatch.setattr(httpx, "AsyncClient", Client)
-    HttpProbe(httpx.MockTransport(answer))({"a": "http://well/"})
-    assert [client.trust_env for client in made] == [False]
+    made(httpx.MockTransport(answer))({"a": "http://well/"})
+    assert [client.trust_env for client in clients] == [False]
 
 
 def test_the_clocks_and_the_contracts() -> None:

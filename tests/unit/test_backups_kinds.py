@@ -20,6 +20,7 @@ from operations.backups.qdrant import _Node
 from operations.backups.reach import forwarding, place_of, reached
 from operations.backups.redis import _keyspace, append_only_manifest, key_facts
 from operations.backups.store import Draft, Kept
+from tests.ports import free_port
 
 # Redis.
 
@@ -207,9 +208,7 @@ def test_one_that_cannot_be_reached_says_what_to_do() -> None:
     ):
         pass
     assert error.value.hint is not None
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    bound = {"9000/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]}
+    bound = {"9000/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(free_port())}]}
     with (
         pytest.raises(BackupFailed, match="nothing answers"),
         reached("unix:///run/docker.sock", record(bound), 9000, "minio"),

@@ -690,6 +690,25 @@ def test_what_a_dead_engine_left_is_put_in_order_once(
     assert recovered == [("", MONDAY)] * 2
 
 
+def test_a_way_back_that_was_barred_is_taken_by_the_next_update(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.up(GOOD)
+
+    def locked(*_: object, **__: object) -> None:
+        raise Busy("somebody else updates")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(nas_module, "recover", lambda *_, **__: rig.stack.snapshot().state)
+        patch.setattr(FakeStack, "apply", locked)
+        with pytest.raises(Busy):
+            rig.up(BAD)
+    assert rig.image == BAD
+    with pytest.raises(GateFailed, match=f"put back to {GOOD}"):
+        rig.up(BAD)
+    assert rig.image == GOOD
+
+
 def test_any_other_failure_is_told_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nas_module, "recover", lambda *_, **__: pytest.fail("not to be recovered"))
     rig.stack.fails = [Failed("no space left on device")]

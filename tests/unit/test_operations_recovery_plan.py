@@ -1,7 +1,7 @@
 """Recovery for any mixture of what is recorded, what lives and what was asked for."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,7 +33,7 @@ class Crash:
 
     def plan(self, spare: Collection[str] = ()) -> RecoveryPlan:
         limits = {"minimum": self.minimum, "maximum": self.maximum}
-        intent = self.intent and self.intent.sparing(spare, self.state.slots)
+        intent = self.intent and self.intent.sparing(spare, self.state)
         return plan(self.state, self.live, intent, namer=NAMER, **limits)
 
     @property
@@ -160,15 +160,49 @@ def test_an_intent_that_stands_is_finished(crash: Crash) -> None:
 @given(crashes())
 def test_what_is_spared_keeps_its_machine_while_there_is_room(crash: Crash) -> None:
     known = crash.state.slots or SlotSet()
-    spare = [name for name in known.names if name in crash.live]
+    recorded = {machine.slot: machine for machine in crash.state.machines}
+    intent = crash.intent if crash.intent and crash.intent.stands(crash.state) else None
+    asked = [s for s in (known, intent.slots if intent else None) if s]
+    # Those whose machine is what was asked of it, before that update or by it.
+    spare = [
+        name
+        for name in known.names
+        if name in crash.live
+        and name in recorded
+        and any(
+            name in slots.names
+            and (slots.slot(name).generation, slots.slot(name).revision)
+            == (recorded[name].generation, recorded[name].revision)
+            for slots in asked
+        )
+    ]
     found = crash.plan(spare)
-    ended = {machine.id for machine in found.end}
     if len(set(crash.live) | set(spare)) > crash.maximum:
         return
+    ended = {machine.id for machine in found.end}
     for name in spare:
-        assert found.slots.slot(name) == known.slot(name)
+        assert found.slots.slot(name).generation == recorded[name].generation
+        assert found.slots.slot(name).revision == recorded[name].revision
         assert name not in found.victims
-        assert {machine.id for machine in crash.live[name]} - ended
+        assert recorded[name].contract not in ended
+
+
+def test_what_was_replaced_already_is_spared_as_it_is_now() -> None:
+    """Its new machine serves, though the outputs of that update were never recorded."""
+    before = reconcile(SlotSet(), 1, minimum=0, maximum=9, namer=NAMER)
+    after = before.with_slot(before.slots[0].elsewhere([7]))
+    machine = RecordedMachine(slot=NAMES[0], contract=1, shard=0, status="x", generation=1)
+    outputs = {"slots": before.model_dump(mode="json")}
+    state = StackState(outputs=outputs, machines=(machine,))
+    crash = Crash(state, {NAMES[0]: [Instance(id=1)]}, Intent(slots=after, base=before), 1, 5)
+    found = crash.plan([NAMES[0]])
+    assert found.slots.slots == after.slots
+    assert expendable(state, found.slots) == []
+    # And as it was while its old machine does.
+    old = replace(state, machines=(replace(machine, generation=0),))
+    found = replace(crash, state=old).plan([NAMES[0]])
+    assert found.slots.slots == before.slots
+    assert expendable(old, found.slots) == []
 
 
 @given(crashes())

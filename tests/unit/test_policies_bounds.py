@@ -254,6 +254,12 @@ def test_victims_are_members_and_as_many_as_go(
         assert len(decision.victims) == max(len(seen.members) - decision.slots, 0)
 
 
+def usefulness(one: Member) -> tuple[bool, bool, int, float]:
+    """What drains is given up already, what has no machine serves nobody."""
+    drains = one.phase is Phase.DRAINING
+    return not drains, not one.empty, USEFUL.index(one.phase), one.utilization
+
+
 @every_policy
 @given(worlds(spent=True), memories(), limits(budgets=True))
 def test_the_less_useful_go_first(
@@ -264,8 +270,7 @@ def test_the_less_useful_go_first(
     kept = [member for member in seen.members if member.slot not in decision.victims]
     for victim in gone:
         for other in kept:
-            order = USEFUL.index(victim.phase), victim.utilization
-            assert order <= (USEFUL.index(other.phase), other.utilization)
+            assert usefulness(victim) <= usefulness(other)
 
 
 def member(slot: str, phase: Phase = Phase.READY, **values: float) -> Member:
@@ -395,7 +400,13 @@ def test_slots_that_found_no_offer_count_as_what_they_will_cost(policy: Policy) 
     seen = Observed(at=NOW, queue=Reading(depth=900, at=NOW), members=fleet)
     bounds = Limits(minimum=1, maximum=9, price=0.6, step="auto", hourly_budget=1.0)
     assert policy(seen, Memory(), bounds).slots == 2
-    assert policy(seen, Memory(), replace(bounds, hourly_budget=0.9)).slots == 1
+    tight = policy(seen, Memory(), replace(bounds, hourly_budget=0.9))
+    assert (tight.slots, tight.victims) == (1, ("b",))
+    assert tight.reason == "$0.960/h; the hourly budget is $0.900"
+    # It goes before a machine that is silent for a moment.
+    silent = member("c", phase=Phase.UNHEALTHY, cost_per_hour=0.1)
+    seen = replace(seen, members=(*fleet, silent))
+    assert policy(seen, Memory(), replace(bounds, hourly_budget=0.9)).victims == ("b",)
 
 
 @every_policy

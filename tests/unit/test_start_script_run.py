@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 import pytest
 
 from providers.vastai.start_script import start_command
+from tests.ports import free_port
 
 T = TypeVar("T")
 DEADLINE = 20.0
@@ -213,12 +214,6 @@ def wait_for(what: str, probe: Callable[[], T], context: Callable[[], str] = str
         assert time.monotonic() < deadline, f"never happened: {what}\n{context()}"
         time.sleep(0.02)
     return answer
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass
