@@ -48,6 +48,8 @@ T = TypeVar("T")
 
 # As the daemon puts it, whatever plugin asks: of a container, of a network.
 _NAME_TAKEN = re.compile(r"is already in use by container|network with name \S+ already exists")
+# An sshd takes ten sessions of one connection, and turns away what connects all at once.
+_SSH_AT_ONCE = 6
 _DECLARE = "declare another image and deploy again; until then the last good one runs"
 _LOGS = "see `agent-docker nas logs SERVICE`; there was no other image to go back to"
 
@@ -359,7 +361,9 @@ class Nas:
             if isinstance(event, MessageEvent):
                 said.append(event)
 
-        stack = replace(self.stack, on_event=listen)
+        remote = documents.nas.docker.startswith("ssh://")
+        parallel = min(self.stack.parallel, _SSH_AT_ONCE) if remote else self.stack.parallel
+        stack = replace(self.stack, on_event=listen, parallel=parallel)
         try:
             try:
                 return call(stack)

@@ -48,6 +48,8 @@ class NasWorld:
     settings: dict[str, Any]
     # Secret settings of the first update.
     secrets: dict[str, str]
+    # Commands that come before the machine's own.
+    commands: Path | None = None
     said: list[str] = field(default_factory=list[str])
     limits: Limits = field(default_factory=Limits)
 
@@ -63,7 +65,7 @@ class NasWorld:
             home=self.folder / "home",
             backend_url=f"file://{self.folder}/backend",
             passphrase_file=self.folder / "passphrase",
-            plugin_dirs=folders(os.environ),
+            plugin_dirs=[*([self.commands] if self.commands else []), *folders(os.environ)],
             extra={
                 "TMPDIR": str(self.folder / "tmp"),
                 "AGENT_DOCKER_RUN_DIR": str(self.folder / "run"),

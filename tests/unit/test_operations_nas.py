@@ -54,6 +54,8 @@ class FakeStack:
     on_event: Any = lambda _event: None
     # What the next deploys end with.
     fails: list[OperationError] = field(default_factory=list)
+    parallel: int = 64
+    at_once: list[int] = field(default_factory=list)
     # Whatever makes this image's container fails, after all else was recorded.
     unable: set[str] = field(default_factory=set)
     there: list[RecordedResource] = field(default_factory=list)
@@ -71,6 +73,7 @@ class FakeStack:
         message: str | None = None,
         guarded: Mapping[str, str] | None = None,
     ) -> Applied:
+        self.at_once.append(self.parallel)
         if guarded:
             raise Refused(next(iter(guarded.values())))
         if self.fails:
@@ -707,6 +710,13 @@ def test_a_way_back_that_was_barred_is_taken_by_the_next_update(
     with pytest.raises(GateFailed, match=f"put back to {GOOD}"):
         rig.up(BAD)
     assert rig.image == GOOD
+
+
+@pytest.mark.parametrize(("daemon", "parallel"), [("unix:///d", 64), ("ssh://a@nas", 6)])
+def test_over_ssh_few_things_are_done_at_once(rig: Rig, daemon: str, parallel: int) -> None:
+    """An sshd turns away what is too much for it."""
+    rig.nas.up({"nas": {"docker": daemon}, "services": rows({"a": service(image=GOOD)})})
+    assert rig.stack.at_once == [parallel]
 
 
 def test_any_other_failure_is_told_at_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

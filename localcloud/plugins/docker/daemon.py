@@ -4,13 +4,14 @@ import importlib.util
 import os
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from localcloud.plugins.docker.registries import Registry, registries
 from localcloud.plugins.model import PluginError
 from localcloud.plugins.values import Properties, text_of, texts_of
+from providers.ssh_relay import relayed
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -32,6 +33,7 @@ class Daemon:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _api: "APIClient | None" = field(default=None, init=False)
     _has_bridge: bool | None = field(default=None, init=False)
+    _way: ExitStack = field(default_factory=ExitStack, init=False)
 
     @property
     def api(self) -> Any:  # noqa: ANN401 - an APIClient; its stubs leave every answer untyped
@@ -57,21 +59,21 @@ class Daemon:
         from docker.tls import TLSConfig  # noqa: PLC0415
 
         tls: TLSConfig | bool = False
+        host, relay = self.host, None
+        if host.startswith("ssh://"):
+            # For as long as this process lives.
+            relay = self._way.enter_context(relayed(host))
+            host = f"unix://{relay.path}"
         try:
             if self.cert_path:
                 files = [os.path.join(self.cert_path, name) for name in ("cert.pem", "key.pem")]  # noqa: PTH118 - texts are what it takes
                 authority = os.path.join(self.cert_path, "ca.pem")  # noqa: PTH118
                 tls = TLSConfig(client_cert=(files[0], files[1]), ca_cert=authority, verify=True)
-            api = APIClient(
-                base_url=self.host,
-                version="auto",
-                timeout=CONNECT_SECONDS,
-                tls=tls,
-                use_ssh_client=True,
-            )
+            api = APIClient(base_url=host, version="auto", timeout=CONNECT_SECONDS, tls=tls)
         except (DockerException, OSError) as error:
+            said = relay.said() if relay is not None else ""
             raise PluginError(
-                f"the Docker daemon at {self.host} cannot be reached: {error}\n"
+                f"the Docker daemon at {self.host} cannot be reached: {said or error}\n"
                 "hint: start it, or set the docker provider's `host` to one that runs"
             ) from error
         api.timeout = ANSWER_SECONDS
