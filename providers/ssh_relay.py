@@ -84,7 +84,12 @@ class _Lines:
             with near, contextlib.suppress(OSError):
                 self.running.append(
                     subprocess.Popen(  # noqa: S603 - the user's own ssh
-                        self.command, stdin=near.fileno(), stdout=near.fileno(), stderr=self.errors
+                        self.command,
+                        stdin=near.fileno(),
+                        stdout=near.fileno(),
+                        stderr=self.errors,
+                        # A Ctrl-C at the terminal is not for it.
+                        start_new_session=True,
                     )
                 )
 

@@ -45,7 +45,7 @@ def test_what_the_url_leaves_open_is_the_users_configuration(url: str, options: 
 
 
 def test_each_connection_has_a_line_of_its_own(ssh: Write) -> None:
-    ssh("for line in sys.stdin:\n    print(os.getpid(), line.upper(), end='', flush=True)")
+    ssh("for line in sys.stdin:\n    print(os.getsid(0), line.upper(), end='', flush=True)")
     with relayed(URL) as relay:
         said: list[str] = []
         for _ in range(2):
@@ -58,6 +58,7 @@ def test_each_connection_has_a_line_of_its_own(ssh: Write) -> None:
                 said.append(line.makefile().read())
         assert relay.said() == ""
     assert [text.split()[1] for text in said] == ["HELLO", "HELLO"]
+    # And a session: a person's Ctrl-C is for who works, not for the way to what is worked on.
     assert len({text.split()[0] for text in said}) == 2
     assert not relay.path.exists()
 
