@@ -133,20 +133,20 @@ def judge(
     ]
     silent = [s for s in sights if phases[s.slot] is Phase.UNHEALTHY and not s.dead]
     nobody = len(sights) > 1 and not any(sight.answered for sight in sights)
-    late: list[str] = []
+    late: list[Sight] = []
     if nobody and (silent or deaf):
         # Whether they have ever answered may be forgotten, or it may have come just too late.
-        due_now = {fault.slot for fault in faults}
+        faulty = {fault.slot for fault in faults}
         starting = [s for s in sights if phases[s.slot] is Phase.STARTING and not s.dead]
-        late = [sight.slot for sight in starting if sight.slot in due_now]
-        silent += [sight for sight in starting if sight.slot in late]
+        late = [sight for sight in starting if sight.slot in faulty]
+        silent += late
     halted, suspects = None, frozenset[str]()
     many = len(silent) > 1 and len(silent) > HALT_SHARE * len(sights)
     # Those that boot cannot tell yet; once one of them answers, we know that we hear.
     if many or (nobody and silent):
         halted = f"{len(silent)} of {len(sights)} machines fell silent: is it our network?"
         # One that has never served is still tried elsewhere: if that answers, it was not us.
-        suspects = frozenset(sight.slot for sight in silent) - set(late[:1])
+        suspects = frozenset(sight.slot for sight in silent if sight not in late[:1])
         faults = [fault for fault in faults if fault.slot not in suspects]
     return Health(members=members, faults=tuple(faults), halted=halted, suspects=suspects)
 
@@ -208,10 +208,7 @@ def pruned(remembered: Remembered, slots: Iterable[str], now: float) -> Remember
         if now < failure.last + 2 * _LONGEST_MACHINE_WAIT
     }
     attempts = {slot: attempt for slot, attempt in remembered.attempts.items() if slot in names}
-    leaving = remembered.leaving & names
-    return remembered.model_copy(
-        update={"failures": failures, "attempts": attempts, "leaving": leaving}
-    )
+    return remembered.model_copy(update={"failures": failures, "attempts": attempts})
 
 
 def _member(sight: Sight, remembered: Remembered, now: float) -> Member:
